@@ -1,0 +1,67 @@
+# The only entry: people and CI run the same recipes.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+UP_GROUPS := build serve train local
+TEST_GROUPS := $(UP_GROUPS) infra test check
+ALL_GROUPS := $(TEST_GROUPS)
+
+.PHONY: help up down test test-slow check lock render bench clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine
+	@$(BIN)/mainline up
+
+down:  ## stop everything that `make up` started
+	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
+
+test: .venv/test.stamp  ## every test but the slow ones
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/test.stamp  ## the slow tests
+	@$(BIN)/python -m pytest -m slow
+
+check: .venv/test.stamp  ## linters, types, the rendered tree, links and commands in the docs
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mainline render --check
+
+render: .venv/up.stamp  ## declarations -> clusters/
+	@$(BIN)/mainline render
+
+bench: .venv/test.stamp  ## every benchmark, side by side, with its table
+	@$(BIN)/python -m benchmarks
+
+lock: .venv/uv.stamp  ## solve all groups again into requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml $(ALL_GROUPS:%=--group %) --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o requirements.lock
+
+clean: down  ## remove what this repository made on this machine
+	@rm -rf .venv .mainline
+
+# uv itself comes from the lock too, by hash.
+.venv/uv.stamp: requirements.lock
+	@test -n "$(PYTHON)" || { echo "make: python 3.11 or newer is needed; install python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@awk '/^uv==/{p=1} p{print} p&&!/\\$$/{exit}' requirements.lock > .venv/uv.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@touch $@
+
+INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -c requirements.lock
+EDITABLE = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+
+.venv/up.stamp: .venv/uv.stamp pyproject.toml
+	@echo "installing: $(UP_GROUPS)"
+	@$(INSTALL) -r pyproject.toml $(UP_GROUPS:%=--group %)
+	@$(EDITABLE)
+	@touch $@
+
+.venv/test.stamp: .venv/uv.stamp pyproject.toml
+	@echo "installing: $(TEST_GROUPS)"
+	@$(INSTALL) -r pyproject.toml $(TEST_GROUPS:%=--group %)
+	@$(EDITABLE)
+	@touch $@ .venv/up.stamp
