@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Manifests: pure functions from declarations to Kubernetes objects."""

@@ -1,0 +1,93 @@
+"""What an environment can do: data only, so that no code asks for its name."""
+
+from itertools import pairwise
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from infra.declarations.declaration import Declaration, Many
+from infra.declarations.errors import MisfitError
+from infra.declarations.quantity import Cpu, Memory
+from infra.declarations.scalars import (
+    Autoscaler,
+    Branch,
+    Cluster,
+    GitUrl,
+    Host,
+    Image,
+    Percent,
+    Port,
+    Replicas,
+    Slug,
+    Store,
+    Url,
+)
+
+
+class Images(Declaration):
+    """What runs in pods; the defaults are this repository's own images, built by its release workflow."""
+
+    v2serve: Image = "mainline/v2serve:0.1.0"
+    training: Image = "mainline/training:0.1.0"
+
+
+class Gateway(Declaration):
+    """The cluster's implementation of Gateway API, and what it can do."""
+
+    class_name: Slug = Field(default="envoy", alias="class")
+    pods: Slug = "envoy-gateway-system"  # the namespace of its data plane, which may call model servers
+    mirrors: bool = True  # shadow releases need RequestMirror, which not every implementation has
+    certificate: Slug | None = None  # the TLS secret of the https listener, in namespace `gateway`
+
+
+class ReplicasOverride(Declaration):
+    min: Replicas | None = None
+    max: Replicas | None = None
+
+
+class ResourcesOverride(Declaration):
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+
+
+class ModelOverride(Declaration):
+    """How much of one model an environment runs, where that differs from model.yaml."""
+
+    replicas: ReplicasOverride = ReplicasOverride()
+    resources: ResourcesOverride = ResourcesOverride()
+
+
+class Environment(Declaration):
+    """One stack. Raises at construction if the ladder of steps does not rise or TLS has no domain."""
+
+    name: Slug
+    cluster: Cluster = "eks"
+    store: Store
+    repository: GitUrl
+    branch: Branch = "main"
+    registry: Url
+    domain: Host | None = None
+    gateway: Gateway = Gateway()
+    port: Port = 8080
+    trains: bool = False
+    steps: Many[Percent] = ()
+    standby: bool = False
+    floor: Replicas = 1
+    autoscaler: Autoscaler = "hpa"
+    register_manifests: bool = True
+    images: Images = Images()
+    models: dict[Slug, ModelOverride] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for low, high in pairwise(self.steps):
+            if low >= high:
+                raise MisfitError(
+                    ("steps",), f"{list(self.steps)} does not rise; write the percentages in rising order"
+                )
+        if self.gateway.certificate and not self.domain:
+            raise MisfitError(
+                ("gateway", "certificate"),
+                f"{self.gateway.certificate!r} has no host name to certify; set mainline:domain",
+            )
+        return self
