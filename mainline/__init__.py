@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What is done: one module per verb, and the embedded environment under local/."""

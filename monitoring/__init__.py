@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What is watched: objectives, alerts, dashboards, runbooks and drift."""

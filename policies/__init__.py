@@ -1,1 +1,1 @@
-"""placeholder"""
+"""What is refused: the promotion gates, and the rules for everything that is rendered."""

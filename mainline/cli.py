@@ -1,0 +1,261 @@
+"""The command line: one function a verb, which imports its module when it is called."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mainline import console
+from mainline.errors import Refusal
+from mainline.places import EMBEDDED, Places, find_places
+
+app = typer.Typer(
+    name="mainline",
+    help="Git is the only way models change: train, promote, roll back, render, and ask what serves.",
+    epilog="Example: mainline promote iris --to local --canary 10",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # importing rich for --help costs 200 ms
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Argument(help="a folder of model-servers/", show_default=False)]
+To = Annotated[str, typer.Option("--to", "--env", help="the environment", metavar="ENV", show_default=False)]
+Of = Annotated[str, typer.Argument(metavar="[ENV]", help="the environment")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
+
+
+class _Session:
+    folder = Path()
+
+
+def _places() -> Places:
+    return find_places(_Session.folder)
+
+
+@app.callback()
+def _main(
+    repo: Annotated[Path, typer.Option("--repo", help="the repository, if not the current folder", metavar="DIR")] = Path(),
+) -> None:
+    _Session.folder = repo
+
+
+def _print_json(value: Any) -> None:
+    console.say(json.dumps(value, indent=2, sort_keys=True))
+
+
+@app.command(epilog="Example: mainline up iris")
+def up(
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="training jobs (all)")] = None,
+    port: Annotated[int | None, typer.Option(help="of the gateway; 0 takes a free one", min=0, max=65535)] = None,
+    as_json: Json = False,
+) -> None:
+    """Train, register, promote, sync, serve and verify on this machine; safe to repeat."""
+    from mainline.up import up as run
+
+    with console.Steps() as steps:
+        served = run(_places(), jobs or [], port, steps)
+    if as_json:
+        _print_json([row.as_dict() for row in served])
+        return
+    rows = [(r.model, r.version, r.digest[7:19], r.commit[:8], r.address, r.answer, f"{r.p95_ms:.1f} ms") for r in served]
+    console.table(("model", "version", "digest", "commit", "address", "answer", "p95"), rows)
+
+
+@app.command()
+def down() -> None:
+    """Stop everything that `mainline up` started; data and history stay."""
+    from mainline.local.environment import Embedded
+
+    stopped = Embedded(_places().root, EMBEDDED).stop()
+    console.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command(epilog="Example: mainline train iris")
+def train(
+    job: Annotated[str, typer.Argument(help="a folder of training-jobs/", show_default=False)], as_json: Json = False
+) -> None:
+    """Run a job's DVC pipeline from the newest commit and register the result in MLflow."""
+    from dataclasses import asdict
+
+    from mainline.train import train as run
+
+    with console.Steps() as steps:
+        made = run(_places(), job, lambda line: steps.step(f"train {job}", line))
+    if as_json:
+        _print_json(asdict(made))
+        return
+    known = "" if made.new else " (the registry had these bytes already)"
+    console.say(f"{made.model} version {made.version}, {made.digest}{known}")
+    console.table(("metric", "value"), [(name, f"{value:.6g}") for name, value in sorted(made.metrics.items())])
+
+
+@app.command(epilog="Example: mainline promote iris --to local --version 2 --canary 10")
+def promote(
+    model: Model,
+    to: To,
+    version: Annotated[int | None, typer.Option(help="a version of the registry (the newest)", min=1)] = None,
+    canary: Annotated[int | None, typer.Option(help="per cent of the traffic, 1 to 99", metavar="PCT")] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="mirror the traffic, discard the answers")] = False,
+    header: Annotated[str | None, typer.Option(help="only requests with this header", metavar="NAME=VALUE")] = None,
+    wait: Annotated[float, typer.Option(help="seconds to wait until it is live (embedded environment)", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Promote a registered version: gates, bytes to the store, one commit (or a branch of origin)."""
+    from mainline.promote import GatesRefused
+    from mainline.promote import promote as run
+    from mainline.reports import promotion_as_dict, show_findings, show_promotion
+
+    mode = _mode(canary, shadow, header)
+    try:
+        with console.Steps() as steps:
+            made = run(_places(), model, to, version, mode, lambda word: steps.step(f"promote {model}", word))
+    except GatesRefused as refused:
+        show_findings(refused.findings)
+        raise
+    _wait(to, made.delivered.commit if made.delivered else None, wait)
+    _print_json(promotion_as_dict(made)) if as_json else show_promotion(made)
+
+
+def _mode(canary: int | None, shadow: bool, header: str | None) -> Any:
+    from mainline.rollout import Mode
+
+    if sum((canary is not None, shadow, header is not None)) > 1:
+        raise Refusal("--canary, --shadow and --header are three ways to start; give one")
+    if canary is not None:
+        if not 1 <= canary <= 99:
+            raise Refusal(f"--canary {canary}: a canary takes 1 to 99 per cent; leave it out to give all traffic")
+        return Mode("canary", traffic=canary)
+    if header is not None:
+        name, _, value = header.partition("=")
+        if not name or not value:
+            raise Refusal(f"--header {header!r}: give NAME=VALUE, such as x-group=b")
+        return Mode("header", header={"name": name, "value": value})
+    return Mode("shadow") if shadow else None
+
+
+def _wait(env: str, commit: str | None, seconds: float) -> None:
+    from mainline.local.environment import Embedded
+
+    if commit and seconds and env == EMBEDDED:
+        Embedded(_places().root, env).wait_synced(commit, seconds)
+
+
+@app.command(epilog="Example: mainline advance iris --to local --traffic 50")
+def advance(
+    model: Model,
+    to: To,
+    traffic: Annotated[int | None, typer.Option(help="per cent, 100 ends the rollout", min=1, max=100)] = None,
+    wait: Annotated[float, typer.Option(help="seconds to wait until it is live", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Give the candidate its next share of the traffic; the last step makes it the stable version."""
+    from mainline.advance import advance as run
+    from mainline.reports import show_delivered
+
+    made = run(_places(), model, to, traffic)
+    _wait(to, made.commit if made else None, wait)
+    show_delivered(made, f"{model} in {to} is there already", as_json)
+
+
+@app.command(epilog="Example: mainline rollback iris --to local")
+def rollback(
+    model: Model,
+    to: To,
+    version: Annotated[int | None, typer.Option(help="an earlier release (the one before this)", min=1)] = None,
+    wait: Annotated[float, typer.Option(help="seconds to wait until it is live", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """End a running rollout, or commit the earlier release again."""
+    from mainline.reports import show_delivered
+    from mainline.rollback import rollback as run
+
+    made = run(_places(), model, to, version)
+    _wait(to, made.commit if made else None, wait)
+    show_delivered(made, f"{model} in {to} serves that version already", as_json)
+
+
+@app.command(epilog="Example: mainline render --check")
+def render(
+    envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
+    check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 where clusters/ differs")] = False,
+    as_json: Json = False,
+) -> None:
+    """Render the declarations of the working tree into clusters/."""
+    from mainline.rendering import rendering
+    from mainline.reports import show_rendered
+
+    found = rendering(_places(), envs or [], check)
+    show_rendered(found, check, as_json)
+    if check and any(one.differences for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mainline status local --json")
+def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
+    """What should run, what runs, since which commit; exit 1 when they differ."""
+    from mainline.reports import show_status
+    from mainline.status import status as run
+
+    found = run(_places(), env)
+    _print_json(found) if as_json else show_status(found)
+    if found["error"] or any(not row["running"] for row in found["models"]):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mainline verify local")
+def verify(
+    env: Of = EMBEDDED,
+    model: Annotated[str | None, typer.Option(help="one model only", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare release, rendered tree, store and live digests; exit 1 on any difference."""
+    from mainline.reports import show_verdicts
+    from mainline.verify import verify as run
+
+    found = run(_places(), env, model)
+    _print_json([verdict.as_dict() for verdict in found]) if as_json else show_verdicts(found)
+    if not all(verdict.agrees for verdict in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mainline log --model iris")
+def log(
+    env: Of = EMBEDDED,
+    model: Annotated[str | None, typer.Option(help="one model only", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("-n", help="newest entries", min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Promotions, rollbacks and reverts, read from Git alone."""
+    from mainline.history import entries
+    from mainline.truth import truth
+
+    where = truth(_places(), env)
+    found = entries(where.git, where.head(), model, env)[:limit]
+    if as_json:
+        _print_json([entry.as_dict() for entry in found])
+        return
+    rows = [(e.commit[:8], e.at[:19].replace("T", " "), e.action, e.model, e.version, e.digest[7:19], e.author) for e in found]
+    console.table(("commit", "at", "action", "model", "version", "digest", "by"), rows)
+
+
+@app.command(epilog="Example: mainline doctor")
+def doctor(as_json: Json = False) -> None:
+    """What is missing on this machine, and the command that mends it; exit 1 when something needed is missing."""
+    from dataclasses import asdict
+
+    from mainline.doctor import doctor as run
+
+    checks = run(_places())
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+    else:
+        console.table(("check", "state", "detail", "fix"), [(c.name, c.state, c.detail, c.fix) for c in checks])
+    if any(check.state == "missing" for check in checks):
+        raise typer.Exit(1)
+
+
+# DVC, MLflow and Pulumi report home unless they are told not to; nothing that we start does.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

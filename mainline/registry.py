@@ -1,0 +1,116 @@
+"""The registry, read: which versions of a model exist, and what was measured of each (MLflow 3)."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainline.errors import Refusal
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version of a registered model, with the tags that trainkit wrote on its run."""
+
+    model: str
+    version: int
+    digest: str
+    run: str
+    code: str
+    dirty: bool
+    data: Mapping[str, str]
+    metrics: Mapping[str, float]
+    artifact: str
+
+
+class Registry:
+    """MLflow behind one URI. Reading never writes: a missing database is an error, not a new database."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def version(self, model: str, number: int | None) -> RegisteredVersion:
+        """Version `number` of a model, or its newest."""
+        known = self.versions(model)
+        if not known:
+            raise Refusal(f"model {model!r} has no version in the registry; run `mainline train` first")
+        chosen = max(known) if number is None else number
+        if chosen not in known:
+            listed = ", ".join(str(number) for number in sorted(known))
+            raise Refusal(f"{model} has no version {chosen} in the registry; it has {listed}")
+        return _read(self._client(), known[chosen])
+
+    def versions(self, model: str) -> dict[int, Any]:
+        self._probe()
+        client = self._client()
+        with _one_line(self.uri):
+            found = client.search_model_versions(f"name = '{model}'")
+        return {int(entry.version): entry for entry in found}
+
+    def fetch(self, version: RegisteredVersion) -> Path:
+        """The artifact's folder on this machine; downloaded when the registry is elsewhere."""
+        import mlflow.artifacts
+
+        with _one_line(self.uri):
+            folder = mlflow.artifacts.download_artifacts(artifact_uri=version.artifact, tracking_uri=self.uri)
+        return Path(folder)
+
+    def _client(self) -> "MlflowClient":
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def _probe(self) -> None:
+        # MLflow would make a missing SQLite database, and retry a locked one for minutes.
+        if not self.uri.startswith(_SQLITE):
+            return
+        path = Path(self.uri.removeprefix(_SQLITE))
+        if not path.is_file():
+            raise Refusal(f"the MLflow database {path} does not exist; run `mainline train JOB` or `make up` first")
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
+                connection.execute("select count(*) from model_versions").fetchone()
+        except sqlite3.Error as error:
+            raise Refusal(f"the MLflow database {path} cannot be read ({error}); end the process that holds it") from error
+
+
+class _one_line:  # noqa: N801  a context manager, read as a phrase
+    """MLflow raises many types for one cause; a person gets its first line."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, Refusal):
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise Refusal(f"MLflow at {self.uri}: {words[0]}") from error
+
+
+def _read(client: "MlflowClient", entry: Any) -> RegisteredVersion:
+    run = client.get_run(entry.run_id)
+    tags, where = run.data.tags, f"{entry.name} version {entry.version}"
+    missing = [name for name in ("mainline.digest", "mainline.code", "mainline.data") if name not in tags]
+    if missing:
+        raise Refusal(f"{where}: run {entry.run_id} has no tag {missing[0]!r}; register it with trainkit")
+    return RegisteredVersion(
+        model=entry.name,
+        version=int(entry.version),
+        digest=tags["mainline.digest"],
+        run=entry.run_id,
+        code=tags["mainline.code"],
+        dirty=tags.get("mainline.dirty", "true") != "false",
+        data=json.loads(tags["mainline.data"]),
+        metrics={name: value for name, value in sorted(run.data.metrics.items()) if math.isfinite(value)},
+        artifact=entry.source,
+    )

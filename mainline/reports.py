@@ -1,0 +1,92 @@
+"""How results are shown: a table for people, the same facts as JSON for machines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from policies.gates import Finding
+
+from mainline import console
+from mainline.delivery import Delivered
+from mainline.promote import Promotion
+from mainline.rendering import Rendered
+from mainline.verify import Verdict
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    rows = [("pass" if finding.passed else "FAIL", finding.check, finding.reason) for finding in findings]
+    console.table(("gate", "check", "reason"), rows)
+
+
+def promotion_as_dict(made: Promotion) -> dict[str, Any]:
+    return {
+        "model": made.model,
+        "environment": made.env,
+        "version": made.version.version,
+        "digest": made.version.digest,
+        "mode": str(made.mode),
+        "findings": [asdict(finding) for finding in made.findings],
+        "commit": made.delivered.commit if made.delivered else None,
+        "branch": made.delivered.branch if made.delivered else None,
+    }
+
+
+def show_promotion(made: Promotion) -> None:
+    if made.delivered is None:
+        console.say(f"{made.model} version {made.version.version} serves in {made.env} already; nothing to do")
+        return
+    show_findings(made.findings)
+    _show(made.delivered)
+
+
+def show_delivered(made: Delivered | None, nothing: str, as_json: bool) -> None:
+    if as_json:
+        console.say(json.dumps(asdict(made) if made else None, indent=2, sort_keys=True))
+    elif made is None:
+        console.say(f"{nothing}; nothing to do")
+    else:
+        _show(made)
+
+
+def _show(made: Delivered) -> None:
+    console.say(f"{made.commit[:8]} on {made.branch}: {made.subject}")
+    if made.branch != "main":
+        console.say(f"pushed to origin; open a pull request from {made.branch}")
+
+
+def show_rendered(found: Sequence[Rendered], check: bool, as_json: bool) -> None:
+    if as_json:
+        console.say(json.dumps([asdict(one) for one in found], indent=2, sort_keys=True))
+        return
+    for one in found:
+        for difference in one.differences:
+            console.say(f"{difference.kind:<9} {difference.path}")
+        changed = len(one.differences)
+        word = "differ" if check else "written or removed"
+        console.say(f"{one.env}: {one.files} files, {changed} {word}")
+
+
+def show_status(found: dict[str, Any]) -> None:
+    synced = found["synced"]
+    console.say(f"environment  {found['environment']}" + (f" at {found['address']}" if found["address"] else ""))
+    console.say(f"commit       {found['head'][:8]}" + ("" if synced == found["head"] else f", synced is {(synced or 'none')[:8]}"))
+    if found["processes"]:
+        console.say("processes    " + ", ".join(f"{n} {'runs' if on else 'is off'}" for n, on in found["processes"].items()))
+    for line in [*(str(found["error"]).splitlines() if found["error"] else []), *found["warnings"]]:
+        console.say(f"! {line}")
+    rows = [
+        (r["model"], r["role"], r["version"], r["digest"][7:19], r["traffic"], "runs" if r["running"] else "is off",
+         r["health"], (r["commit"] or "")[:8], (r["since"] or "")[:19].replace("T", " "))
+        for r in found["models"]
+    ]  # fmt: skip
+    console.table(("model", "role", "version", "digest", "traffic", "server", "health", "commit", "since"), rows)
+    for model, reason in {row["model"]: row["reason"] for row in found["models"] if row["reason"]}.items():
+        console.say(f"! {model}: {reason}")
+
+
+def show_verdicts(found: Sequence[Verdict]) -> None:
+    rows = [(v.model, v.role, v.version, v.digest[7:19], v.rendered, v.store, v.live) for v in found]
+    console.table(("model", "role", "version", "digest in Git", "rendered", "store", "live"), rows)
+    differing = [verdict.model for verdict in found if not verdict.agrees]
+    console.say(f"differs: {', '.join(differing)}" if differing else f"{len(found)} of {len(found)} agree")

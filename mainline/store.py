@@ -1,0 +1,123 @@
+"""The content-addressed model store, `<store>/<model>/<64 hex>/`: put once, verified while copying, never changed."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mainline.errors import Refusal
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SUMS = "SHA256SUMS"
+_CHUNK = 1 << 20
+
+
+class Store:
+    """One object store (s3, gcs, azure, file) behind one URL, through obstore."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def put(self, model: str, digest: str, artifact: Path) -> bool:
+        """Copy an artifact in; True when bytes were written, False when they were there already.
+
+        SHA256SUMS goes last: an artifact is in the store when its sums are, so a copy that was cut off is
+        simply made again. Every file is hashed as it is read, and one that is not what the sums say stops the copy.
+        """
+        sums = self._local_sums(artifact, digest)
+        if self.problem(model, digest) is None:
+            return False
+        for path, expected in _lines(sums).items():
+            self._put_file(f"{model}/{digest[7:]}/{path}", artifact / path, expected)
+        self._write(f"{model}/{digest[7:]}/{SUMS}", sums)
+        return True
+
+    def problem(self, model: str, digest: str) -> str | None:
+        """Why the bytes under a digest are not what it says; None when they are. Reads every byte."""
+        prefix = f"{model}/{digest[7:]}"
+        sums = self._read(f"{prefix}/{SUMS}")
+        if sums is None:
+            return f"{digest} is not in the store {self.url}"
+        if hashlib.sha256(sums).hexdigest() != digest[7:]:
+            return f"{SUMS} of {digest} was changed in the store {self.url}"
+        for path, expected in _lines(sums).items():
+            found = self._hash(f"{prefix}/{path}")
+            if found != expected:
+                what = "is missing" if found is None else "was changed"
+                return f"{path} of {digest} {what} in the store {self.url}"
+        return None
+
+    def _local_sums(self, artifact: Path, digest: str) -> bytes:
+        try:
+            sums = (artifact / SUMS).read_bytes()
+        except OSError as error:
+            raise Refusal(f"the registered artifact {artifact} cannot be read: {error.strerror}; train again") from error
+        found = hashlib.sha256(sums).hexdigest()
+        if found != digest[7:]:
+            raise Refusal(f"the registry names {digest}, but the artifact's {SUMS} is sha256:{found}; train again")
+        return sums
+
+    def _put_file(self, key: str, source: Path, expected: str) -> None:
+        digest = hashlib.sha256()
+        try:
+            self._write(key, _hashed_chunks(source, digest))
+        except OSError as error:
+            raise Refusal(f"{source.name} cannot be copied to the store {self.url}: {error}") from error
+        if digest.hexdigest() != expected:
+            self._store().delete(key)
+            raise Refusal(f"{source.name} is not what {SUMS} says: sha256:{digest.hexdigest()}; train again")
+
+    def _write(self, key: str, body: Any) -> None:
+        try:
+            self._store().put(key, body)
+        except Exception as error:
+            raise _refusal(self.url, error) from error
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return bytes(self._store().get(key).bytes())
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise _refusal(self.url, error) from error
+
+    def _hash(self, key: str) -> str | None:
+        digest = hashlib.sha256()
+        try:
+            for chunk in self._store().get(key).stream(min_chunk_size=_CHUNK):
+                digest.update(chunk)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise _refusal(self.url, error) from error
+        return digest.hexdigest()
+
+    def _store(self) -> "ObjectStore":
+        import obstore.store
+
+        try:
+            if self.url.startswith("file://"):
+                return obstore.store.LocalStore(self.url.removeprefix("file://"), mkdir=True)
+            return obstore.store.from_url(self.url)
+        except Exception as error:
+            raise _refusal(self.url, error) from error
+
+
+def _hashed_chunks(source: Path, digest: Any) -> Iterator[bytes]:
+    with source.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            yield chunk
+
+
+def _lines(sums: bytes) -> dict[str, str]:
+    return {line[66:]: line[:64] for line in sums.decode().splitlines()}
+
+
+def _refusal(url: str, error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    words = str(error).strip().splitlines() or [type(error).__name__]
+    return Refusal(f"the store {url} cannot be used: {words[0]}")

@@ -1,0 +1,136 @@
+"""mainline up: the whole chain on this machine, each step a verb of its own; what is done already is not done again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mainline.errors import Refusal
+from mainline.history import entries
+from mainline.live import Answer, Unanswered, infer, p95
+from mainline.local.environment import Embedded
+from mainline.places import EMBEDDED, Places
+from mainline.promote import promote
+from mainline.publish import publish
+from mainline.train import Trained, jobs, train
+from mainline.truth import Truth, stack, truth
+from mainline.verify import verify
+
+_SYNC_SECONDS = 60.0
+_CALLS = 100
+
+
+class Progress(Protocol):
+    """Where the steps are shown."""
+
+    def step(self, name: str, detail: str) -> None: ...
+    def done(self, name: str, detail: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One line of the closing table."""
+
+    model: str
+    version: int
+    digest: str
+    commit: str
+    address: str
+    answer: str
+    p95_ms: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def up(places: Places, wanted: Sequence[str], port: int | None, progress: Progress) -> list[Served]:
+    """Publish HEAD, start the environment, train, promote, wait for the sync, ask, verify."""
+    environment = stack(places, EMBEDDED)
+    chosen = _chosen(places, wanted)
+    publish(places)
+    where = truth(places, EMBEDDED)
+    progress.done("git", f"main of {where.git.folder.name} is {where.head()[:8]}")
+    embedded = Embedded(places.root, EMBEDDED)
+    embedded.start(environment.port if port is None else port)
+    progress.done("environment", f"gateway at {embedded.address}")
+    trained = _train_all(places, chosen, progress)
+    for made in trained:
+        _promote(places, where, made, progress)
+    head = where.head()
+    progress.step("sync", head[:8])
+    embedded.wait_synced(head, _SYNC_SECONDS)
+    progress.done("sync", f"{head[:8]} is live")
+    return _ask_all(places, where, embedded, [made.model for made in trained], progress)
+
+
+def _chosen(places: Places, wanted: Sequence[str]) -> list[str]:
+    known = jobs(places)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise Refusal(f"unknown job {unknown[0]!r}: no training-jobs/{unknown[0]}/job.yaml; there are {', '.join(known)}")
+    return list(wanted) or known
+
+
+def _train_all(places: Places, chosen: Sequence[str], progress: Progress) -> list[Trained]:
+    # Two at a time: a pipeline is mostly the start-up of its stages.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(lambda job: _train(places, job, progress), chosen))
+
+
+def _train(places: Places, job: str, progress: Progress) -> Trained:
+    made = train(places, job, lambda line: progress.step(f"train {job}", line))
+    known = "" if made.new else ", known already"
+    progress.done(f"train {job}", f"version {made.version}, {made.digest[7:19]}{known}")
+    return made
+
+
+def _promote(places: Places, where: Truth, made: Trained, progress: Progress) -> None:
+    name = f"promote {made.model}"
+    released = [entry for entry in entries(where.git, where.head(), made.model, EMBEDDED) if entry.digest == made.digest]
+    if released:
+        # Promoted once already: what serves now, perhaps an older version after a rollback, is somebody's decision.
+        progress.done(name, f"version {made.version} was promoted in {released[-1].commit[:8]}")
+        return
+    promotion = promote(places, made.model, EMBEDDED, made.version, None, lambda word: progress.step(name, word))
+    commit = promotion.delivered.commit[:8] if promotion.delivered else "no commit needed"
+    progress.done(name, f"version {made.version} in {commit}")
+
+
+def _ask_all(places: Places, where: Truth, embedded: Embedded, models: Sequence[str], progress: Progress) -> list[Served]:
+    differing = [verdict for verdict in verify(places, EMBEDDED, None) if not verdict.agrees]
+    if differing:
+        raise Refusal(f"{differing[0].model} does not agree; `mainline verify` says where")
+    progress.done("verify", "Git, store and live digests agree")
+    return [_ask(places, where, embedded, model) for model in models]
+
+
+def _ask(places: Places, where: Truth, embedded: Embedded, model: str) -> Served:
+    release = where.declared(where.head()).releases[model, EMBEDDED].stable
+    golden = json.loads((_stored(places, model, release.digest) / "golden.json").read_text("utf-8"))
+    address = embedded.address or ""
+    try:
+        answer = infer(address, model, golden["request"])
+        slow = p95(address, model, golden["request"], _CALLS)
+    except Unanswered as error:
+        raise Refusal(f"{model} at {address} does not answer: {error}") from error
+    since = next(e for e in entries(where.git, where.head(), model, EMBEDDED) if e.digest == answer.digest)
+    link = f"{address}/v2/models/{model}"
+    return Served(model, release.version, answer.digest, since.commit, link, _shown(answer), round(1000 * slow, 2))
+
+
+def _stored(places: Places, model: str, digest: str) -> Path:
+    return places.store / model / digest[7:]
+
+
+def _shown(answer: Answer) -> str:
+    """The first element of each output: `label setosa, probabilities 0.98`."""
+    outputs: Sequence[Mapping[str, Any]] = answer.body["outputs"]
+    return ", ".join(f"{output['name']} {_first(output['data'])}" for output in outputs)
+
+
+def _first(data: Any) -> str:
+    while isinstance(data, list):
+        data = data[0]
+    return f"{data:.4g}" if isinstance(data, float) else str(data)
