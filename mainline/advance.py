@@ -2,7 +2,6 @@
 
 from infra.declarations.release import Release
 from infra.declarations.repository import Repository
-
 from mainline.delivery import Decision, Delivered, deliver
 from mainline.errors import Refusal
 from mainline.places import Places

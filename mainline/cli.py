@@ -36,7 +36,9 @@ def _places() -> Places:
 
 @app.callback()
 def _main(
-    repo: Annotated[Path, typer.Option("--repo", help="the repository, if not the current folder", metavar="DIR")] = Path(),
+    repo: Annotated[
+        Path, typer.Option("--repo", help="the repository, if not the current folder", metavar="DIR")
+    ] = Path(),
 ) -> None:
     _Session.folder = repo
 
@@ -48,7 +50,9 @@ def _print_json(value: Any) -> None:
 @app.command(epilog="Example: mainline up iris")
 def up(
     jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="training jobs (all)")] = None,
-    port: Annotated[int | None, typer.Option(help="of the gateway; 0 takes a free one", min=0, max=65535)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="of the gateway; 0 takes a free one", min=0, max=65535)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train, register, promote, sync, serve and verify on this machine; safe to repeat."""
@@ -59,7 +63,10 @@ def up(
     if as_json:
         _print_json([row.as_dict() for row in served])
         return
-    rows = [(r.model, r.version, r.digest[7:19], r.commit[:8], r.address, r.answer, f"{r.p95_ms:.1f} ms") for r in served]
+    rows = [
+        (r.model, r.version, r.digest[7:19], r.commit[:8], r.address, r.answer, f"{r.p95_ms:.1f} ms")
+        for r in served
+    ]
     console.table(("model", "version", "digest", "commit", "address", "answer", "p95"), rows)
 
 
@@ -74,7 +81,8 @@ def down() -> None:
 
 @app.command(epilog="Example: mainline train iris")
 def train(
-    job: Annotated[str, typer.Argument(help="a folder of training-jobs/", show_default=False)], as_json: Json = False
+    job: Annotated[str, typer.Argument(help="a folder of training-jobs/", show_default=False)],
+    as_json: Json = False,
 ) -> None:
     """Run a job's DVC pipeline from the newest commit and register the result in MLflow."""
     from dataclasses import asdict
@@ -88,7 +96,9 @@ def train(
         return
     known = "" if made.new else " (the registry had these bytes already)"
     console.say(f"{made.model} version {made.version}, {made.digest}{known}")
-    console.table(("metric", "value"), [(name, f"{value:.6g}") for name, value in sorted(made.metrics.items())])
+    console.table(
+        ("metric", "value"), [(name, f"{value:.6g}") for name, value in sorted(made.metrics.items())]
+    )
 
 
 @app.command(epilog="Example: mainline promote iris --to local --version 2 --canary 10")
@@ -96,10 +106,16 @@ def promote(
     model: Model,
     to: To,
     version: Annotated[int | None, typer.Option(help="a version of the registry (the newest)", min=1)] = None,
-    canary: Annotated[int | None, typer.Option(help="per cent of the traffic, 1 to 99", metavar="PCT")] = None,
+    canary: Annotated[
+        int | None, typer.Option(help="per cent of the traffic, 1 to 99", metavar="PCT")
+    ] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help="mirror the traffic, discard the answers")] = False,
-    header: Annotated[str | None, typer.Option(help="only requests with this header", metavar="NAME=VALUE")] = None,
-    wait: Annotated[float, typer.Option(help="seconds to wait until it is live (embedded environment)", min=0)] = 0,
+    header: Annotated[
+        str | None, typer.Option(help="only requests with this header", metavar="NAME=VALUE")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(help="seconds to wait until it is live (embedded environment)", min=0)
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Promote a registered version: gates, bytes to the store, one commit (or a branch of origin)."""
@@ -125,14 +141,27 @@ def _mode(canary: int | None, shadow: bool, header: str | None) -> Any:
         raise Refusal("--canary, --shadow and --header are three ways to start; give one")
     if canary is not None:
         if not 1 <= canary <= 99:
-            raise Refusal(f"--canary {canary}: a canary takes 1 to 99 per cent; leave it out to give all traffic")
+            raise Refusal(
+                f"--canary {canary}: a canary takes 1 to 99 per cent; leave it out to give all traffic"
+            )
         return Mode("canary", traffic=canary)
     if header is not None:
         name, _, value = header.partition("=")
         if not name or not value:
             raise Refusal(f"--header {header!r}: give NAME=VALUE, such as x-group=b")
-        return Mode("header", header={"name": name, "value": value})
+        return Mode("header", header=_header(name, value))
     return Mode("shadow") if shadow else None
+
+
+def _header(name: str, value: str) -> Any:
+    from infra.declarations.release import Header
+    from pydantic import ValidationError
+
+    try:
+        return Header(name=name, value=value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refusal(f"--header {name}={value}: {first['loc'][0]} {first['msg']}; give NAME=VALUE") from error
 
 
 def _wait(env: str, commit: str | None, seconds: float) -> None:
@@ -146,7 +175,9 @@ def _wait(env: str, commit: str | None, seconds: float) -> None:
 def advance(
     model: Model,
     to: To,
-    traffic: Annotated[int | None, typer.Option(help="per cent, 100 ends the rollout", min=1, max=100)] = None,
+    traffic: Annotated[
+        int | None, typer.Option(help="per cent, 100 ends the rollout", min=1, max=100)
+    ] = None,
     wait: Annotated[float, typer.Option(help="seconds to wait until it is live", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
@@ -163,7 +194,9 @@ def advance(
 def rollback(
     model: Model,
     to: To,
-    version: Annotated[int | None, typer.Option(help="an earlier release (the one before this)", min=1)] = None,
+    version: Annotated[
+        int | None, typer.Option(help="an earlier release (the one before this)", min=1)
+    ] = None,
     wait: Annotated[float, typer.Option(help="seconds to wait until it is live", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
@@ -179,7 +212,9 @@ def rollback(
 @app.command(epilog="Example: mainline render --check")
 def render(
     envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
-    check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 where clusters/ differs")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="write nothing; exit 1 where clusters/ differs")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Render the declarations of the working tree into clusters/."""
@@ -236,7 +271,10 @@ def log(
     if as_json:
         _print_json([entry.as_dict() for entry in found])
         return
-    rows = [(e.commit[:8], e.at[:19].replace("T", " "), e.action, e.model, e.version, e.digest[7:19], e.author) for e in found]
+    rows = [
+        (e.commit[:8], e.at[:19].replace("T", " "), e.action, e.model, e.version, e.digest[7:19], e.author)
+        for e in found
+    ]
     console.table(("commit", "at", "action", "model", "version", "digest", "by"), rows)
 
 
@@ -251,7 +289,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json([asdict(check) for check in checks])
     else:
-        console.table(("check", "state", "detail", "fix"), [(c.name, c.state, c.detail, c.fix) for c in checks])
+        console.table(
+            ("check", "state", "detail", "fix"), [(c.name, c.state, c.detail, c.fix) for c in checks]
+        )
     if any(check.state == "missing" for check in checks):
         raise typer.Exit(1)
 

@@ -40,12 +40,16 @@ class Steps:
         self._lock = threading.Lock()
         self._console = Console(stderr=True, highlight=False)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._progress = Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        )
         self._running: dict[str, Any] = {}
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
     def step(self, name: str, detail: str) -> None:

@@ -1,13 +1,13 @@
-"""From a decision to one commit: read the newest commit, change one release, render, write; then move main or push a branch."""
+"""From a decision to one commit: change one release, render, write; then move main or push a branch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from infra.render import compare, render
 
 from infra.declarations.release import Release, dump_release, release_path
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import is_declaration
-from infra.render import compare, render
-
 from mainline.errors import Refusal
 from mainline.git import Changes, Git
 from mainline.places import Places
@@ -64,12 +64,16 @@ def deliver(places: Places, model: str, env: str, decide: Decide) -> Delivered |
         decision = decide(where.declared(base))
         if decision is None:
             return None
-        commit = where.git.commit((base,), _changes(where, base, model, decision), decision.message(model, env))
+        commit = where.git.commit(
+            (base,), _changes(where, base, model, decision), decision.message(model, env)
+        )
         if not where.embedded:
             return _propose(where, commit, model, decision)
         if where.git.move(MAIN, commit, base):
             return Delivered(commit, "main", decision.subject)
-    raise Refusal(f"main of {where.git.folder.name} moved {_ATTEMPTS} times meanwhile; nothing was changed, repeat the command")
+    raise Refusal(
+        f"main of {where.git.folder.name} moved {_ATTEMPTS} times meanwhile; nothing was changed, repeat the command"
+    )
 
 
 def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
@@ -80,7 +84,9 @@ def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
     dirty = clone.changed_paths(*paths)
     if dirty:
         more = f" and {len(dirty) - 1} more" if len(dirty) > 1 else ""
-        raise Refusal(f"{dirty[0]}{more} has uncommitted changes, and only commits are promoted; commit or stash them first")
+        raise Refusal(
+            f"{dirty[0]}{more} has uncommitted changes, and only commits are promoted; commit or stash them first"
+        )
     if not where.embedded:
         return
     head = clone.resolve("HEAD")
@@ -98,7 +104,7 @@ def _changes(where: Truth, base: str, model: str, decision: Decision) -> Changes
     return {path: text, **rerendered(tree, env, where.rendered(base))}
 
 
-def rerendered(tree: dict[str, str], env: str, existing: dict[str, str]) -> Changes:
+def rerendered(tree: dict[str, str], env: str, existing: Mapping[str, str]) -> Changes:
     """What rendering a tree of declarations changes in the tree that is committed for one environment."""
     wanted = render(load(tree), env)
     return {difference.path: wanted.get(difference.path) for difference in compare(wanted, existing)}

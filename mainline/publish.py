@@ -3,7 +3,6 @@
 import subprocess
 
 from infra.declarations.tree import is_declaration
-
 from mainline.delivery import rerendered
 from mainline.errors import Refusal
 from mainline.git import Changes, Git
@@ -22,7 +21,9 @@ def publish(places: Places) -> str:
     clone, remote = Git(places.root), Git(places.remote)
     head = clone.resolve("HEAD")
     if head is None:
-        raise Refusal(f"{places.root} has no commit, and only commits are served; git init, git add -A, git commit")
+        raise Refusal(
+            f"{places.root} has no commit, and only commits are served; git init, git add -A, git commit"
+        )
     _ensure(remote)
     remote.run("fetch", "-q", str(places.root), f"+HEAD:refs/mainline/published/{head}")
     remote.run("update-ref", "-d", f"refs/mainline/published/{head}")
@@ -33,7 +34,9 @@ def publish(places: Places) -> str:
         new = head if main is None or remote.is_ancestor(main, head) else _merged(remote, main, head)
         if remote.move(MAIN, new, main or "0" * 40):
             return new
-    raise Refusal(f"main of {remote.folder.name} moved {_ATTEMPTS} times meanwhile; nothing was changed, repeat the command")
+    raise Refusal(
+        f"main of {remote.folder.name} moved {_ATTEMPTS} times meanwhile; nothing was changed, repeat the command"
+    )
 
 
 def _ensure(remote: Git) -> None:
@@ -69,9 +72,22 @@ def _render_again(remote: Git, merge: str, conflicts: list[str]) -> Changes:
 
 
 def _merge_tree(remote: Git, main: str, head: str) -> tuple[str, list[str]]:
-    command = ["git", "-C", str(remote.folder), "merge-tree", "--write-tree", "--name-only", "-z", "--no-messages", main, head]
+    command = [
+        "git",
+        "-C",
+        str(remote.folder),
+        "merge-tree",
+        "--write-tree",
+        "--name-only",
+        "-z",
+        "--no-messages",
+        main,
+        head,
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode not in (0, 1):
-        raise Refusal(f"git merge-tree: {done.stderr.decode('utf-8', 'replace').strip() or 'git 2.38 or newer is needed'}")
+        raise Refusal(
+            f"git merge-tree: {done.stderr.decode('utf-8', 'replace').strip() or 'git 2.38 or newer is needed'}"
+        )
     tree, *conflicts = [part for part in done.stdout.decode().split("\0") if part]
     return tree, sorted(set(conflicts))

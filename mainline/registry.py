@@ -74,12 +74,16 @@ class Registry:
             return
         path = Path(self.uri.removeprefix(_SQLITE))
         if not path.is_file():
-            raise Refusal(f"the MLflow database {path} does not exist; run `mainline train JOB` or `make up` first")
+            raise Refusal(
+                f"the MLflow database {path} does not exist; run `mainline train JOB` or `make up` first"
+            )
         try:
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
                 connection.execute("select count(*) from model_versions").fetchone()
         except sqlite3.Error as error:
-            raise Refusal(f"the MLflow database {path} cannot be read ({error}); end the process that holds it") from error
+            raise Refusal(
+                f"the MLflow database {path} cannot be read ({error}); end the process that holds it"
+            ) from error
 
 
 class _one_line:  # noqa: N801  a context manager, read as a phrase

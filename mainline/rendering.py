@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.declarations.repository import load
 from infra.render import Difference, compare, existing, read_tree, render, write
 
+from infra.declarations.repository import load
 from mainline.errors import Refusal
 from mainline.places import Places
 
@@ -24,10 +24,14 @@ def rendering(places: Places, envs: Sequence[str], check: bool) -> list[Rendered
     repository = load(read_tree(places.root))
     unknown = [env for env in envs if env not in repository.environments]
     if unknown:
-        raise Refusal(f"unknown environment {unknown[0]!r}; there are {', '.join(sorted(repository.environments))}")
+        raise Refusal(
+            f"unknown environment {unknown[0]!r}; there are {', '.join(sorted(repository.environments))}"
+        )
     found = []
     for env in envs or sorted(repository.environments):
         wanted = render(repository, env)
-        differences = compare(wanted, existing(places.root, env)) if check else write(places.root, env, wanted)
+        differences = (
+            compare(wanted, existing(places.root, env)) if check else write(places.root, env, wanted)
+        )
         found.append(Rendered(env, len(wanted), differences))
     return found

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from policies.gates import Finding
-
 from mainline import console
 from mainline.delivery import Delivered
 from mainline.promote import Promotion
 from mainline.rendering import Rendered
 from mainline.verify import Verdict
+from policies.gates import Finding
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -34,7 +33,9 @@ def promotion_as_dict(made: Promotion) -> dict[str, Any]:
 
 def show_promotion(made: Promotion) -> None:
     if made.delivered is None:
-        console.say(f"{made.model} version {made.version.version} serves in {made.env} already; nothing to do")
+        console.say(
+            f"{made.model} version {made.version.version} serves in {made.env} already; nothing to do"
+        )
         return
     show_findings(made.findings)
     _show(made.delivered)
@@ -69,10 +70,18 @@ def show_rendered(found: Sequence[Rendered], check: bool, as_json: bool) -> None
 
 def show_status(found: dict[str, Any]) -> None:
     synced = found["synced"]
-    console.say(f"environment  {found['environment']}" + (f" at {found['address']}" if found["address"] else ""))
-    console.say(f"commit       {found['head'][:8]}" + ("" if synced == found["head"] else f", synced is {(synced or 'none')[:8]}"))
+    console.say(
+        f"environment  {found['environment']}" + (f" at {found['address']}" if found["address"] else "")
+    )
+    console.say(
+        f"commit       {found['head'][:8]}"
+        + ("" if synced == found["head"] else f", synced is {(synced or 'none')[:8]}")
+    )
     if found["processes"]:
-        console.say("processes    " + ", ".join(f"{n} {'runs' if on else 'is off'}" for n, on in found["processes"].items()))
+        console.say(
+            "processes    "
+            + ", ".join(f"{n} {'runs' if on else 'is off'}" for n, on in found["processes"].items())
+        )
     for line in [*(str(found["error"]).splitlines() if found["error"] else []), *found["warnings"]]:
         console.say(f"! {line}")
     rows = [
@@ -80,7 +89,9 @@ def show_status(found: dict[str, Any]) -> None:
          r["health"], (r["commit"] or "")[:8], (r["since"] or "")[:19].replace("T", " "))
         for r in found["models"]
     ]  # fmt: skip
-    console.table(("model", "role", "version", "digest", "traffic", "server", "health", "commit", "since"), rows)
+    console.table(
+        ("model", "role", "version", "digest", "traffic", "server", "health", "commit", "since"), rows
+    )
     for model, reason in {row["model"]: row["reason"] for row in found["models"] if row["reason"]}.items():
         console.say(f"! {model}: {reason}")
 

@@ -2,7 +2,6 @@
 
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
-
 from mainline.advance import released
 from mainline.delivery import Decision, Delivered, deliver
 from mainline.errors import Refusal
@@ -46,5 +45,7 @@ def _earlier(where: Truth, release: Release, model: str, number: int | None) -> 
     chosen = next((version for version in known if version.version == number), None)
     if chosen is None:
         listed = ", ".join(sorted({str(version.version) for version in known}))
-        raise Refusal(f"{model} version {number} was never released to {where.environment.name}; released were {listed}")
+        raise Refusal(
+            f"{model} version {number} was never released to {where.environment.name}; released were {listed}"
+        )
     return chosen

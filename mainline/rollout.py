@@ -1,10 +1,9 @@
 """What a promotion, a step and a rollback make of a release. Pure: release in, release out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from infra.declarations.release import Candidate, Release, ReleasedVersion
-
+from infra.declarations.release import Candidate, Header, Release, ReleasedVersion
 from mainline.errors import Refusal
 
 
@@ -12,15 +11,15 @@ from mainline.errors import Refusal
 class Mode:
     """How a version starts to serve: at once, or as a candidate beside the stable one."""
 
-    kind: str = "direct"  # direct, canary, shadow, header
+    kind: Literal["direct", "canary", "shadow", "header"] = "direct"
     traffic: int | None = None
-    header: Mapping[str, str] | None = None
+    header: Header | None = None
 
     def __str__(self) -> str:
         if self.kind == "canary":
             return f"canary {self.traffic} %"
         if self.kind == "header" and self.header:
-            return f"header {self.header['name']}={self.header['value']}"
+            return f"header {self.header.name}={self.header.value}"
         return self.kind
 
 
@@ -28,14 +27,17 @@ def promoted(release: Release | None, version: ReleasedVersion, mode: Mode, stan
     """The release that serves `version` in this mode, or None when it does already."""
     if release is None:
         if mode.kind != "direct":
-            raise Refusal(f"nothing serves yet, so there is nothing to run a {mode.kind} beside; promote without --{mode.kind}")
+            raise Refusal(
+                f"nothing serves yet, so there is nothing to run a {mode.kind} beside; promote without --{mode.kind}"
+            )
         return Release(stable=version)
     if release.stable.digest == version.digest:
         return None if release.candidate is None else _kept(release)
     if mode.kind == "direct":
         return Release(stable=version, standby=release.stable if standby else None)
     candidate = Candidate(**version.model_dump(), mode=mode.kind, traffic=mode.traffic, header=mode.header)
-    made = Release(stable=release.stable, candidate=candidate, standby=release.standby)
+    waiting = release.standby if release.standby and release.standby.digest != version.digest else None
+    made = Release(stable=release.stable, candidate=candidate, standby=waiting)
     return None if made == release else made
 
 
@@ -43,13 +45,17 @@ def advanced(release: Release, steps: tuple[int, ...], traffic: int | None, stan
     """The next step of a rollout: more traffic for the candidate, or the candidate as the stable version."""
     candidate = release.candidate
     if candidate is None:
-        raise Refusal("no rollout runs: the release has no candidate; start one with `mainline promote --canary PCT`")
+        raise Refusal(
+            "no rollout runs: the release has no candidate; start one with `mainline promote --canary PCT`"
+        )
     share = _next_share(candidate, steps) if traffic is None else traffic
     if share >= 100:
         stable = ReleasedVersion(**candidate.model_dump(exclude={"mode", "traffic", "header"}))
         return Release(stable=stable, standby=release.stable if standby else None)
     if candidate.mode != "canary":
-        raise Refusal(f"the candidate runs as {candidate.mode}; only a canary takes --traffic {share}, or 100 to finish")
+        raise Refusal(
+            f"the candidate runs as {candidate.mode}; only a canary takes --traffic {share}, or 100 to finish"
+        )
     if share == candidate.traffic:
         raise Refusal(f"the candidate has {share} % already; give another --traffic")
     return Release(
@@ -64,7 +70,9 @@ def rolled_back(release: Release, earlier: ReleasedVersion | None) -> Release:
     if release.candidate is not None:
         return _kept(release)
     if earlier is None:
-        raise Refusal("there is no earlier release to go back to; take the model away with `git revert` of its promotion")
+        raise Refusal(
+            "there is no earlier release to go back to; take the model away with `git revert` of its promotion"
+        )
     return Release(stable=earlier)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, ReleasedVersion
-
 from mainline.history import Entry, entries
 from mainline.local.environment import Embedded
 from mainline.places import Places
@@ -68,7 +67,9 @@ def service_name(model: str, digest: str) -> str:
     return f"{model}-{digest[7:15]}"
 
 
-def _row(model: str, role: str, shown: ReleasedVersion, share: str, log: list[Entry], said: Mapping[str, Any]) -> Row:
+def _row(
+    model: str, role: str, shown: ReleasedVersion, share: str, log: list[Entry], said: Mapping[str, Any]
+) -> Row:
     application = said.get("applications", {}).get(f"models/{model}", {})
     service = application.get("services", {}).get(service_name(model, shown.digest), {})
     since = next((entry for entry in log if entry.model == model and entry.digest == shown.digest), None)
@@ -84,5 +85,3 @@ def _row(model: str, role: str, shown: ReleasedVersion, share: str, log: list[En
         "commit": since.commit if since else None,
         "since": since.at if since else None,
     }
-
-

@@ -53,10 +53,14 @@ class Store:
         try:
             sums = (artifact / SUMS).read_bytes()
         except OSError as error:
-            raise Refusal(f"the registered artifact {artifact} cannot be read: {error.strerror}; train again") from error
+            raise Refusal(
+                f"the registered artifact {artifact} cannot be read: {error.strerror}; train again"
+            ) from error
         found = hashlib.sha256(sums).hexdigest()
         if found != digest[7:]:
-            raise Refusal(f"the registry names {digest}, but the artifact's {SUMS} is sha256:{found}; train again")
+            raise Refusal(
+                f"the registry names {digest}, but the artifact's {SUMS} is sha256:{found}; train again"
+            )
         return sums
 
     def _put_file(self, key: str, source: Path, expected: str) -> None:

@@ -54,7 +54,9 @@ def _refuse_untrainable(places: Places, job: str) -> str:
         raise Refusal(f"{places.root} has no commit to train; git init, git add -A, git commit")
     dirty = clone.changed_paths(f"training-jobs/{job}", "training-jobs/trainkit", "requirements.lock")
     if dirty:
-        raise Refusal(f"{dirty[0]} has uncommitted changes, and a version names the commit that made it; commit them first")
+        raise Refusal(
+            f"{dirty[0]} has uncommitted changes, and a version names the commit that made it; commit them first"
+        )
     return commit
 
 
@@ -74,7 +76,12 @@ def _run(places: Places, job: str, commit: str, on_line: Callable[[str], None]) 
     places.registry.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "trainkit", "run", f"training-jobs/{job}"]
     process = subprocess.Popen(
-        command, cwd=folder, env=_environment(places, commit), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=folder,
+        env=_environment(places, commit),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     lines: list[str] = []
     try:
@@ -107,9 +114,19 @@ def _environment(places: Places, commit: str) -> dict[str, str]:
 def _trained(job: str, lines: list[str]) -> Trained:
     try:
         said = json.loads(lines[-1])
-        return Trained(job, said["model"], int(said["version"]), said["run"], said["digest"], said["metrics"], said["new"])
+        return Trained(
+            job,
+            said["model"],
+            int(said["version"]),
+            said["run"],
+            said["digest"],
+            said["metrics"],
+            said["new"],
+        )
     except (IndexError, ValueError, KeyError, TypeError) as error:
-        raise Refusal(f"job {job} ended without saying what it registered; its last line must be the JSON of trainkit") from error
+        raise Refusal(
+            f"job {job} ended without saying what it registered; its last line must be the JSON of trainkit"
+        ) from error
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from infra.declarations.environment import Environment
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import is_declaration
-
 from mainline.errors import Refusal
 from mainline.git import Git
 from mainline.places import Places
@@ -58,7 +57,9 @@ def fresh_truth(places: Places, env: str) -> Truth:
         return Truth(Git(places.remote), MAIN, environment)
     git = Git(places.root)
     if not git.run("remote", "get-url", "origin", check=False):
-        raise Refusal(f"{env} is changed through a branch of the Git remote 'origin', and there is none; git remote add origin URL")
+        raise Refusal(
+            f"{env} is changed by a branch of the Git remote 'origin', and there is none; git remote add origin URL"
+        )
     git.run("fetch", "-q", "origin", f"+{environment.branch}:{_ORIGIN_MAIN}")
     return Truth(git, _ORIGIN_MAIN, environment)
 
@@ -66,7 +67,11 @@ def fresh_truth(places: Places, env: str) -> Truth:
 def stack(places: Places, env: str) -> Environment:
     """One environment's declaration, from its stack file in the working tree."""
     files = sorted(places.root.glob("Pulumi.*yaml"))
-    tree = {path.name: path.read_text("utf-8") for path in files if path.name in ("Pulumi.yaml", f"Pulumi.{env}.yaml")}
+    tree = {
+        path.name: path.read_text("utf-8")
+        for path in files
+        if path.name in ("Pulumi.yaml", f"Pulumi.{env}.yaml")
+    }
     if f"Pulumi.{env}.yaml" not in tree:
         known = ", ".join(path.name.split(".")[1] for path in files if path.name.count(".") > 1)
         raise Refusal(f"unknown environment {env!r}: no Pulumi.{env}.yaml; there are {known}")

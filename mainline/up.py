@@ -1,4 +1,4 @@
-"""mainline up: the whole chain on this machine, each step a verb of its own; what is done already is not done again."""
+"""mainline up: the whole chain on this machine, each step a verb; what is done is not done again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,9 @@ def _chosen(places: Places, wanted: Sequence[str]) -> list[str]:
     known = jobs(places)
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise Refusal(f"unknown job {unknown[0]!r}: no training-jobs/{unknown[0]}/job.yaml; there are {', '.join(known)}")
+        raise Refusal(
+            f"unknown job {unknown[0]!r}: no training-jobs/{unknown[0]}/job.yaml; there are {', '.join(known)}"
+        )
     return list(wanted) or known
 
 
@@ -88,17 +90,25 @@ def _train(places: Places, job: str, progress: Progress) -> Trained:
 
 def _promote(places: Places, where: Truth, made: Trained, progress: Progress) -> None:
     name = f"promote {made.model}"
-    released = [entry for entry in entries(where.git, where.head(), made.model, EMBEDDED) if entry.digest == made.digest]
+    released = [
+        entry
+        for entry in entries(where.git, where.head(), made.model, EMBEDDED)
+        if entry.digest == made.digest
+    ]
     if released:
         # Promoted once already: what serves now, perhaps an older version after a rollback, is somebody's decision.
         progress.done(name, f"version {made.version} was promoted in {released[-1].commit[:8]}")
         return
-    promotion = promote(places, made.model, EMBEDDED, made.version, None, lambda word: progress.step(name, word))
+    promotion = promote(
+        places, made.model, EMBEDDED, made.version, None, lambda word: progress.step(name, word)
+    )
     commit = promotion.delivered.commit[:8] if promotion.delivered else "no commit needed"
     progress.done(name, f"version {made.version} in {commit}")
 
 
-def _ask_all(places: Places, where: Truth, embedded: Embedded, models: Sequence[str], progress: Progress) -> list[Served]:
+def _ask_all(
+    places: Places, where: Truth, embedded: Embedded, models: Sequence[str], progress: Progress
+) -> list[Served]:
     differing = [verdict for verdict in verify(places, EMBEDDED, None) if not verdict.agrees]
     if differing:
         raise Refusal(f"{differing[0].model} does not agree; `mainline verify` says where")
@@ -117,7 +127,9 @@ def _ask(places: Places, where: Truth, embedded: Embedded, model: str) -> Served
         raise Refusal(f"{model} at {address} does not answer: {error}") from error
     since = next(e for e in entries(where.git, where.head(), model, EMBEDDED) if e.digest == answer.digest)
     link = f"{address}/v2/models/{model}"
-    return Served(model, release.version, answer.digest, since.commit, link, _shown(answer), round(1000 * slow, 2))
+    return Served(
+        model, release.version, answer.digest, since.commit, link, _shown(answer), round(1000 * slow, 2)
+    )
 
 
 def _stored(places: Places, model: str, digest: str) -> Path:

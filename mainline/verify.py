@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from infra.declarations.release import ReleasedVersion
-
 from mainline.errors import Refusal
 from mainline.live import Unanswered, served_digest
 from mainline.local.environment import Embedded
@@ -48,20 +47,29 @@ def verify(places: Places, env: str, model: str | None) -> list[Verdict]:
     found = []
     for (name, of), release in sorted(where.declared(head).releases.items()):
         if of == env and model in (None, name):
-            found += [_verdict(name, role, shown, rendered, store, ports) for role, shown, _ in roles(release)]
+            found += [
+                _verdict(name, role, shown, rendered, store, ports) for role, shown, _ in roles(release)
+            ]
     if model is not None and not found:
         raise Refusal(f"{model} has no release in {env}; promote it first")
     return found + _strangers(ports, {service_name(v.model, v.digest) for v in found}, model)
 
 
 def _verdict(
-    model: str, role: str, shown: ReleasedVersion, rendered: Mapping[str, str], store: Store, ports: dict[str, int]
+    model: str,
+    role: str,
+    shown: ReleasedVersion,
+    rendered: Mapping[str, str],
+    store: Store,
+    ports: dict[str, int],
 ) -> Verdict:
     name = service_name(model, shown.digest)
     in_tree = rendered.get(name)
     tree = "ok" if in_tree == shown.digest else f"names {in_tree}" if in_tree else f"{name} is not rendered"
     stored = store.problem(model, shown.digest) or "ok"
-    return Verdict(model, role, shown.version, shown.digest, tree, stored, _live(model, shown.digest, ports.get(name)))
+    return Verdict(
+        model, role, shown.version, shown.digest, tree, stored, _live(model, shown.digest, ports.get(name))
+    )
 
 
 def _live(model: str, digest: str, port: int | None) -> str:
@@ -80,21 +88,32 @@ def _rendered_digests(files: Mapping[str, str]) -> dict[str, str]:
     for path, text in files.items():
         if "-inferenceservice-" not in path:
             continue
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        env = {entry["name"]: entry.get("value", "") for entry in document["spec"]["predictor"]["model"]["env"]}
+        document = yaml.load(text, Loader=yaml.CSafeLoader)
+        env = {
+            entry["name"]: entry.get("value", "") for entry in document["spec"]["predictor"]["model"]["env"]
+        }
         found[document["metadata"]["name"]] = env.get("V2SERVE_MODEL_DIGEST", "")
     return found
 
 
 def _ports(places: Places, where: Truth) -> dict[str, int]:
     if not where.embedded:
-        raise Refusal(f"{where.environment.name} is not the embedded environment; verify of a cluster is not built yet")
+        raise Refusal(
+            f"{where.environment.name} is not the embedded environment; verify of a cluster is not built yet"
+        )
     said = Embedded(places.root, where.environment.name).status() or {}
-    services = [service for app in said.get("applications", {}).values() for service in app.get("services", {}).items()]
+    services = [
+        service
+        for app in said.get("applications", {}).values()
+        for service in app.get("services", {}).items()
+    ]
     return {name: int(service["port"]) for name, service in services if service.get("port")}
 
 
 def _strangers(ports: Mapping[str, int], released: set[str], model: str | None) -> list[Verdict]:
     """What runs although no release names it."""
     names = [] if model else sorted(set(ports) - released)
-    return [Verdict(name, "stranger", 0, "", "ok", "ok", f"runs on port {ports[name]}, but no release names it") for name in names]
+    return [
+        Verdict(name, "stranger", 0, "", "ok", "ok", f"runs on port {ports[name]}, but no release names it")
+        for name in names
+    ]
