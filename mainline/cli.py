@@ -161,7 +161,9 @@ def _header(name: str, value: str) -> Any:
         return Header(name=name, value=value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Refusal(f"--header {name}={value}: {first['loc'][0]} {first['msg']}; give NAME=VALUE") from error
+        raise Refusal(
+            f"--header {name}={value}: {first['loc'][0]} {first['msg']}; give NAME=VALUE"
+        ) from error
 
 
 def _wait(env: str, commit: str | None, seconds: float) -> None:

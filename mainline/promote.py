@@ -96,9 +96,8 @@ def refuse_unknown(places: Places, model: str) -> None:
 
 
 def registry_uri(places: Places, declared: str) -> str:
-    """MLflow's own syntax; a relative SQLite path starts at the root of the repository."""
-    path = declared.removeprefix("sqlite:///")
-    return f"sqlite:///{places.root / path}" if path != declared else declared
+    """`mainline://...` is the registry of this checkout; everything else is MLflow's own syntax."""
+    return f"sqlite:///{places.registry}" if declared.startswith("mainline://") else declared
 
 
 def store_url(places: Places, declared: str) -> str:

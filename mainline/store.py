@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from v2serve.artifact import SUMS, ArtifactError, parse_sums, sums_digest
+
 from mainline.errors import Refusal
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-SUMS = "SHA256SUMS"
 _CHUNK = 1 << 20
 
 
@@ -26,10 +27,10 @@ class Store:
         SHA256SUMS goes last: an artifact is in the store when its sums are, so a copy that was cut off is
         simply made again. Every file is hashed as it is read, and one that is not what the sums say stops the copy.
         """
-        sums = self._local_sums(artifact, digest)
+        sums = _local_sums(artifact, digest)
         if self.problem(model, digest) is None:
             return False
-        for path, expected in _lines(sums).items():
+        for path, expected in parse_sums(sums).items():
             self._put_file(f"{model}/{digest[7:]}/{path}", artifact / path, expected)
         self._write(f"{model}/{digest[7:]}/{SUMS}", sums)
         return True
@@ -40,28 +41,14 @@ class Store:
         sums = self._read(f"{prefix}/{SUMS}")
         if sums is None:
             return f"{digest} is not in the store {self.url}"
-        if hashlib.sha256(sums).hexdigest() != digest[7:]:
+        if sums_digest(sums) != digest:
             return f"{SUMS} of {digest} was changed in the store {self.url}"
-        for path, expected in _lines(sums).items():
+        for path, expected in parse_sums(sums).items():
             found = self._hash(f"{prefix}/{path}")
             if found != expected:
                 what = "is missing" if found is None else "was changed"
                 return f"{path} of {digest} {what} in the store {self.url}"
         return None
-
-    def _local_sums(self, artifact: Path, digest: str) -> bytes:
-        try:
-            sums = (artifact / SUMS).read_bytes()
-        except OSError as error:
-            raise Refusal(
-                f"the registered artifact {artifact} cannot be read: {error.strerror}; train again"
-            ) from error
-        found = hashlib.sha256(sums).hexdigest()
-        if found != digest[7:]:
-            raise Refusal(
-                f"the registry names {digest}, but the artifact's {SUMS} is sha256:{found}; train again"
-            )
-        return sums
 
     def _put_file(self, key: str, source: Path, expected: str) -> None:
         digest = hashlib.sha256()
@@ -109,15 +96,27 @@ class Store:
             raise _refusal(self.url, error) from error
 
 
+def _local_sums(artifact: Path, digest: str) -> bytes:
+    try:
+        sums = (artifact / SUMS).read_bytes()
+        parse_sums(sums)
+    except OSError as error:
+        raise Refusal(
+            f"the registered artifact {artifact} cannot be read: {error.strerror}; train again"
+        ) from error
+    except ArtifactError as error:
+        raise Refusal(f"the registered artifact {artifact}: {error}; train again") from error
+    found = sums_digest(sums)
+    if found != digest:
+        raise Refusal(f"the registry names {digest}, but the artifact's {SUMS} is {found}; train again")
+    return sums
+
+
 def _hashed_chunks(source: Path, digest: Any) -> Iterator[bytes]:
     with source.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
             yield chunk
-
-
-def _lines(sums: bytes) -> dict[str, str]:
-    return {line[66:]: line[:64] for line in sums.decode().splitlines()}
 
 
 def _refusal(url: str, error: Exception) -> Refusal:
