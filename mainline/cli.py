@@ -154,8 +154,9 @@ def _mode(canary: int | None, shadow: bool, header: str | None) -> Any:
 
 
 def _header(name: str, value: str) -> Any:
-    from infra.declarations.release import Header
     from pydantic import ValidationError
+
+    from infra.declarations.release import Header
 
     try:
         return Header(name=name, value=value)

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from infra.render import compare, render
-
 from infra.declarations.release import Release, dump_release, release_path
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import is_declaration
+from infra.render import compare, render
 from mainline.errors import Refusal
 from mainline.git import Changes, Git
 from mainline.places import Places

@@ -29,7 +29,7 @@ class Git:
             input=stdin, capture_output=True, check=False, env=_environment(),
         )  # fmt: skip
         if check and done.returncode:
-            raise Refusal(f"git {arguments[0]} in {self.folder.name}: {_last_line(done.stderr)}")
+            raise Refusal(f"git {arguments[0]} in {self.folder.name}: {_cause(done.stderr)}")
         return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
 
     def resolve(self, revision: str) -> str | None:
@@ -93,7 +93,7 @@ class Git:
         command = ["git", "-C", str(self.folder), "update-ref", reference, new, old]
         done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode and b"but expected" not in done.stderr and b"lock" not in done.stderr:
-            raise Refusal(f"git update-ref {reference}: {_last_line(done.stderr)}")
+            raise Refusal(f"git update-ref {reference}: {_cause(done.stderr)}")
         return done.returncode == 0
 
     def changed_paths(self, *under: str) -> list[str]:
@@ -134,6 +134,7 @@ def _fast_import(reference: str, base: str, changes: Changes) -> Iterator[bytes]
             yield f"M 100644 inline {path}\ndata {len(body)}\n".encode() + body + b"\n"
 
 
-def _last_line(stderr: bytes) -> str:
+def _cause(stderr: bytes) -> str:
     lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "failed without a word"
+    causes = [line for line in lines if line.startswith(("fatal:", "error:", "! ", " ! "))]
+    return (causes or lines[-1:] or ["failed without a word"])[0].strip()

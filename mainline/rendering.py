@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.render import Difference, compare, existing, read_tree, render, write
-
 from infra.declarations.repository import load
+from infra.render import Difference, compare, existing, read_tree, render, write
 from mainline.errors import Refusal
 from mainline.places import Places
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from v2serve.artifact import SUMS, ArtifactError, parse_sums, sums_digest
-
 from mainline.errors import Refusal
+from v2serve.artifact import SUMS, ArtifactError, parse_sums, sums_digest
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from infra.declarations.model import Gate
 from policies.gates import examine, passed
 

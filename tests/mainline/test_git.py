@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+
 from mainline.errors import Refusal
 from mainline.git import Git
 

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from infra.declarations.release import Header, Release
 from mainline.errors import Refusal
 from mainline.rollout import Mode, advanced, promoted, rolled_back
-
 from tests.mainline.releases import version
 
 DIRECT = Mode()
@@ -87,11 +87,14 @@ def test_a_rollback_ends_a_rollout_before_it_goes_further_back():
 
 
 def test_without_an_earlier_release_there_is_nothing_to_go_back_to():
-    with pytest.raises(Refusal, match="no earlier release.*git revert"):
+    with pytest.raises(Refusal, match=r"no earlier release.*git revert"):
         rolled_back(FIRST, None)
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from([DIRECT, CANARY, HEADER])), max_size=12), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from([DIRECT, CANARY, HEADER])), max_size=12),
+    st.booleans(),
+)
 def test_any_series_of_promotions_serves_distinct_bytes_and_always_a_stable_version(series, standby):
     release = FIRST
     for number, mode in series:

@@ -5,9 +5,9 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mainline.errors import Refusal
 from mainline.store import Store
-
 from tests.mainline.artifacts import artifact
 
 
