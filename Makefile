@@ -28,7 +28,9 @@ test-slow: .venv/test.stamp  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 check: .venv/test.stamp  ## linters, types, the rendered tree, links and commands in the docs
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mainline render --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/mainline render --check
+	@$(BIN)/python -m pytest -q tests/repository
 
 render: .venv/up.stamp  ## declarations -> clusters/
 	@$(BIN)/mainline render
