@@ -15,6 +15,7 @@ Changes = Mapping[str, str | None]
 # A fresh machine has no user.name; commits of the embedded environment then speak for the tool.
 _FALLBACK_NAME = "Mainline"
 _FALLBACK_MAIL = "mainline@localhost"
+_OF_A_HOOK = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class Git:
 
 
 def _environment() -> dict[str, str]:
-    known = dict(os.environ, LC_ALL="C", GIT_TERMINAL_PROMPT="0")
+    # Inside a hook git names the repository of the hook; each call here names its own.
+    known = {key: value for key, value in os.environ.items() if key not in _OF_A_HOOK}
+    known |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     if not _configured("user.name"):
         known.setdefault("GIT_AUTHOR_NAME", _FALLBACK_NAME)
         known.setdefault("GIT_COMMITTER_NAME", _FALLBACK_NAME)
