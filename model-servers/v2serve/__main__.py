@@ -1,0 +1,59 @@
+"""python -m v2serve serve | fetch URI DEST [--digest sha256:...]"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from v2serve.artifact import ArtifactError
+from v2serve.fetch import FetchError, fetch
+from v2serve.settings import SettingsError, read_settings, store_of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 1 after one line on stderr that says why."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return _fetch(chosen) if chosen.verb == "fetch" else _serve()
+    except (ArtifactError, FetchError, SettingsError) as error:
+        return _refuse(error)
+
+
+def _serve() -> int:
+    settings = read_settings()
+    from v2serve.serve import StartError, serve  # a bad setting is told before the runtime is imported
+
+    try:
+        serve(settings)
+    except StartError as error:
+        return _refuse(error)
+    return 0
+
+
+def _fetch(chosen: argparse.Namespace) -> int:
+    # An exception instead of a silent death, so that a stopped fetch removes what it had written.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    digest = fetch(chosen.uri, chosen.destination, chosen.digest, store_of())
+    sys.stdout.write(f"{digest}  {chosen.destination}\n")
+    return 0
+
+
+def _refuse(error: Exception) -> int:
+    sys.stderr.write(f"v2serve: {error}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="v2serve", description="Serve one model whose bytes Git names.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="serve the model that the V2SERVE_ environment variables name")
+    fetching = verbs.add_parser("fetch", help="bring an artifact from its store, verified")
+    fetching.add_argument("uri", help="file://, s3://, gs://, az:// or mainline://store/<model>/<64 hex>")
+    fetching.add_argument("destination", type=Path, metavar="DEST", help="the folder to bring it to")
+    fetching.add_argument("--digest", help="sha256:<64 hex>; the last part of the URI if not given")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""A request's bytes to a response's bytes: decode, check, run, encode.
+
+Binary tensors and gRPC are other codecs around the same three steps; a batcher goes between check and run.
+"""
+
+import itertools
+import os
+
+from v2serve.contract import RequestCheck, TensorSpec
+from v2serve.model import OnnxModel
+from v2serve.protocol import (
+    InferRequest,
+    InferResponse,
+    OutputTensor,
+    Parameters,
+    Refusal,
+    decode_request,
+    encode,
+)
+from v2serve.tensors import Array, from_json, to_json
+
+_BINARY = "the binary tensor extension is not offered; send and ask for JSON data"
+
+
+class Inference:
+    """V2 JSON in, V2 JSON out, for one model; every refusal is a Refusal."""
+
+    def __init__(self, model: OnnxModel, name: str, version: str | None) -> None:
+        self._model = model
+        self._name = name
+        self._version = version
+        self._check = RequestCheck(model.contract)
+        # A counter after a random start: as unique as uuid4 here, at a tenth of its cost.
+        self._ids = (f"{os.urandom(8).hex()}-{number:x}" for number in itertools.count())
+
+    def __call__(self, body: bytes) -> bytes:
+        return encode(self.answer(decode_request(body)))
+
+    def answer(self, request: InferRequest) -> InferResponse:
+        wanted = self._wanted(request)
+        arrays = self._model.run([spec.name for spec in wanted], self._feeds(request))
+        outputs = [_output(spec, array) for spec, array in zip(wanted, arrays, strict=True)]
+        identifier = next(self._ids) if request.id is None else request.id
+        return InferResponse(self._name, identifier, outputs, self._version)
+
+    def _feeds(self, request: InferRequest) -> dict[str, Array]:
+        feeds = {}
+        for spec, tensor in self._check.inputs(request):
+            if tensor.parameters is not None and "binary_data_size" in tensor.parameters:
+                raise Refusal(400, f"input '{spec.name}': {_BINARY}")
+            feeds[spec.name] = from_json(spec.name, spec.datatype, tensor.shape, tensor.data)
+        return feeds
+
+    def _wanted(self, request: InferRequest) -> list[TensorSpec]:
+        wanted = self._check.outputs(request.outputs)
+        _refuse_binary(request.parameters, "binary_data_output")
+        for output in request.outputs or ():
+            _refuse_binary(output.parameters, "binary_data")
+        for spec in wanted:
+            if spec.datatype == "FP16":
+                raise Refusal(
+                    400, f"output '{spec.name}': FP16 data cannot be sent as JSON; ask for other outputs"
+                )
+        return wanted
+
+
+def _refuse_binary(parameters: Parameters | None, key: str) -> None:
+    if parameters is not None and parameters.get(key):
+        raise Refusal(400, f"parameter {key}: {_BINARY}")
+
+
+def _output(spec: TensorSpec, array: Array) -> OutputTensor:
+    return OutputTensor(spec.name, array.shape, spec.datatype, to_json(array))

@@ -1,0 +1,118 @@
+"""Start a server: fetch, verify, load, warm up, listen; and drain it when it is told to stop."""
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from v2serve.artifact import ArtifactError, verify
+from v2serve.fetch import fetch
+from v2serve.inference import Inference
+from v2serve.metadata import Identity
+from v2serve.metrics import Metrics
+from v2serve.model import OnnxModel
+from v2serve.rest import App
+from v2serve.settings import Settings
+from v2serve.warmup import warm_up
+
+# Above this an inference would hold up the health checks of the same thread, so it gets a thread of its own.
+_INLINE_SECONDS = 0.005
+_POLL_SECONDS = 0.01
+_LAST_ANSWERS_SECONDS = 0.05
+# An upload that takes longer than this after the grace is given up.
+_STUCK_SECONDS = 5.0
+
+
+class StartError(RuntimeError):
+    """The server cannot start; the message is one line."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises StartError, ArtifactError or FetchError before listening."""
+    begin = time.perf_counter()
+    _check_port(settings.host, settings.port)
+    app, metrics = _load(settings)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; the collector need not visit it again
+    asyncio.run(_run(settings, app, metrics, begin))
+
+
+def _load(settings: Settings) -> tuple[App, Metrics]:
+    try:
+        _bytes(settings)
+        model = OnnxModel(settings.model_dir, settings.threads)
+        inference = Inference(model, settings.model_name, settings.model_version)
+        seconds = warm_up(inference, settings.model_dir)
+    except ArtifactError as error:
+        raise StartError(f"model {settings.model_name}: {error}") from error
+    release = settings.model_name, settings.model_version, settings.model_digest, settings.model_run
+    metrics = Metrics(*release)
+    executor = ThreadPoolExecutor(1, "inference") if seconds > _INLINE_SECONDS else None
+    identity = Identity(*release, model.contract)
+    return App(identity, inference, metrics, settings.max_body_bytes, executor), metrics
+
+
+def _bytes(settings: Settings) -> None:
+    """The bytes that Git names are in the model folder when this returns."""
+    if settings.storage_uri:
+        fetch(settings.storage_uri, settings.model_dir, settings.model_digest, settings.store)
+    else:
+        verify(settings.model_dir, settings.model_digest)
+
+
+def _check_port(host: str, port: int) -> None:
+    """granian binds with SO_REUSEPORT, which would share a taken port in silence."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(f"V2SERVE_PORT: {host} port {port}: {error.strerror}; choose another") from error
+
+
+async def _run(settings: Settings, app: App, metrics: Metrics, begin: float) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(
+        app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        websockets=False,
+        backlog=1024,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    waiting = asyncio.create_task(stop.wait())
+    _say(settings, time.perf_counter() - begin)
+    await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not serving.done():
+        await _drain(settings.drain_seconds, app, metrics)
+        server.stop()  # type: ignore[no-untyped-call]
+    await serving
+
+
+async def _drain(grace: float, app: App, metrics: Metrics) -> None:
+    """Not ready at once; answer what comes during the grace; then wait for what is still being answered."""
+    app.drain()
+    await asyncio.sleep(grace)
+    deadline = time.monotonic() + _STUCK_SECONDS
+    while metrics.in_flight and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+    await asyncio.sleep(_LAST_ANSWERS_SECONDS)
+
+
+def _say(settings: Settings, seconds: float) -> None:
+    release = f"{settings.model_name} {settings.model_version or 'without a version'} {settings.model_digest}"
+    sys.stderr.write(f"v2serve: {release} on {settings.host}:{settings.port}, started in {seconds:.2f} s\n")
+    sys.stderr.flush()
