@@ -67,7 +67,9 @@ class Layout:
                 tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             reason = error.strerror or str(error)
-            raise LocalError(f"{self.state}: cannot be written ({reason}); make it writable or choose another root") from error
+            raise LocalError(
+                f"{self.state}: cannot be written ({reason}); make it writable or choose another root"
+            ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,3 +90,15 @@ def read_json(path: Path) -> Any | None:
 def mapping_at(path: Path) -> dict[str, Any] | None:
     value = read_json(path)
     return value if isinstance(value, dict) else None
+
+
+Stamp = tuple[int, int, int] | None
+
+
+def stamp(path: Path) -> Stamp:
+    """Differs whenever the file was replaced or written; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

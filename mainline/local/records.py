@@ -1,5 +1,6 @@
 """Records of the processes of one root: a pid counts only together with the moment its process started."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mainline.local.layout import Layout, LocalError, mapping_at, write_json
 
@@ -38,7 +39,13 @@ class Record:
 
 
 def write_record(layout: Layout, record: Record) -> None:
-    flat = {"pid": record.pid, "started": record.started, "port": record.port, "kind": record.kind, **record.details}
+    flat = {
+        "pid": record.pid,
+        "started": record.started,
+        "port": record.port,
+        "kind": record.kind,
+        **record.details,
+    }
     write_json(layout.record(record.name), flat)
 
 
@@ -47,7 +54,12 @@ def read_record(layout: Layout, name: str) -> Record | None:
     known = mapping_at(layout.record(name))
     if known is None or not isinstance(known.get("pid"), int) or not isinstance(known.get("started"), str):
         return None
-    pid, started, port, kind = known.pop("pid"), known.pop("started"), known.pop("port", None), known.pop("kind", "")
+    pid, started, port, kind = (
+        known.pop("pid"),
+        known.pop("started"),
+        known.pop("port", None),
+        known.pop("kind", ""),
+    )
     return Record(name, kind, pid, started, port, known)
 
 
@@ -62,6 +74,18 @@ def remove_record(layout: Layout, name: str) -> None:
 
 def own_record(name: str, kind: str, port: int | None = None, **details: Any) -> Record:
     return Record(name, kind, os.getpid(), start_time(os.getpid()) or "", port, details)
+
+
+def hold(layout: Layout, name: str) -> IO[str]:
+    """The lock that makes a second process of this kind impossible; it ends with the process."""
+    lock = layout.lock(name).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        record = read_record(layout, name)
+        who = f" (pid {record.pid})" if record else ""
+        raise LocalError(f"another {name}{who} runs for {layout.root}; stop it first") from error
+    return lock
 
 
 def start_time(pid: int) -> str | None:
@@ -85,7 +109,9 @@ def _boot() -> str:
 
 
 def _start_time_of_ps(pid: int) -> str | None:
-    done = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     state, _, started = done.stdout.strip().partition(" ")
     return started.strip() if started and "Z" not in state else None
 
@@ -115,7 +141,9 @@ def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> tup
     try:
         pid = os.posix_spawnp(command[0], list(command), environment, file_actions=actions, setsid=True)
     except OSError as error:
-        raise LocalError(f"{command[0]}: does not start ({error.strerror}); check the command in the runtime") from error
+        raise LocalError(
+            f"{command[0]}: does not start ({error.strerror}); check the command in the runtime"
+        ) from error
     _EXITED.pop(pid, None)
     return pid, start_time(pid) or "gone"
 

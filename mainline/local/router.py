@@ -71,26 +71,26 @@ class Table:
     def __init__(self, routes: Iterable[Route] = (), before: "Table | None" = None) -> None:
         self._exact: dict[str, list[_Entry]] = {}
         self._prefix: dict[str, list[_Entry]] = {}
-        known = {target.rule: target for target in before.targets()} if before else {}
+        # A rule that did not change keeps its turns, so that a publication in between does not skew the shares.
+        known = {(target.route, target.rule): target for target in before.targets()} if before else {}
         for route in routes:
             for index, rule in enumerate(route.rules):
-                self._add(route, index, rule, known.get(rule))
+                name = f"{route.namespace}/{route.name}"
+                self._add(route, index, rule, known.get((name, rule)) or _target(name, rule))
         for entries in (*self._exact.values(), *self._prefix.values()):
             entries.sort(key=_precedence)
 
     def targets(self) -> Iterator[Target]:
         """Each rule's target, once."""
-        seen = {id(entry.target): entry.target for table in (self._exact, self._prefix) for es in table.values() for entry in es}
-        return iter(seen.values())
+        listed = (*self._exact.values(), *self._prefix.values())
+        return iter({id(entry.target): entry.target for entries in listed for entry in entries}.values())
 
-    def _add(self, route: Route, index: int, rule: Rule, known: Target | None) -> None:
-        # A rule that did not change keeps its turns, so that a publication in between does not skew the shares.
-        name = f"{route.namespace}/{route.name}"
-        shares = tuple(Share(mirror.percent) for mirror in rule.mirrors)
-        target = known if known and known.route == name else Target(name, rule, Turn(rule.backends), shares)
+    def _add(self, route: Route, index: int, rule: Rule, target: Target) -> None:
         for match in rule.matches:
             table = self._exact if match.exact else self._prefix
-            table.setdefault(match.path, []).append(_Entry(match, (route.namespace, route.name, index), target))
+            table.setdefault(match.path, []).append(
+                _Entry(match, (route.namespace, route.name, index), target)
+            )
 
     def find(self, method: str, path: str, headers: Mapping[str, str]) -> Target | None:
         """The most specific rule, as Gateway API orders them; `headers` must find names in any case."""
@@ -105,6 +105,10 @@ class Table:
         yield from self._exact.get(path, ())
         for prefix in _prefixes(path):
             yield from self._prefix.get(prefix, ())
+
+
+def _target(name: str, rule: Rule) -> Target:
+    return Target(name, rule, Turn(rule.backends), tuple(Share(mirror.percent) for mirror in rule.mirrors))
 
 
 def _precedence(entry: _Entry) -> tuple[bool, int, tuple[str, str, int]]:

@@ -72,7 +72,12 @@ def from_json(value: Mapping[str, Any]) -> Route:
 
 def _rule_from_json(value: Mapping[str, Any]) -> Rule:
     matches = tuple(
-        Match(match["path"], match["exact"], match["method"], tuple((name, text) for name, text in match["headers"]))
+        Match(
+            match["path"],
+            match["exact"],
+            match["method"],
+            tuple((name, text) for name, text in match["headers"]),
+        )
         for match in value["matches"]
     )
     backends = tuple(Backend(**backend) for backend in value["backends"])
@@ -87,7 +92,9 @@ def parse_route(manifest: Mapping[str, Any]) -> Route:
     if not rules:
         raise RouteError("spec.rules: [] routes nothing; give it one rule")
     if spec.get("hostnames"):
-        raise RouteError(f"spec.hostnames: {spec['hostnames']!r} are not told apart on one machine; leave them out")
+        raise RouteError(
+            f"spec.hostnames: {spec['hostnames']!r} are not told apart on one machine; leave them out"
+        )
     parsed = tuple(_rule(rule, f"spec.rules[{index}]") for index, rule in enumerate(rules))
     return Route(str(metadata.get("namespace", "default")), str(metadata["name"]), parsed)
 
@@ -96,7 +103,9 @@ def _rule(value: Any, field: str) -> Rule:
     rule = _known(_mapping(value, field), _RULE_FIELDS, field)
     matches = _list(rule.get("matches"), f"{field}.matches") or [{}]
     backends = _backends(rule.get("backendRefs"), f"{field}.backendRefs")
-    mirrors = tuple(_mirror(item, f"{field}.filters[{i}]") for i, item in enumerate(_list(rule.get("filters"), field)))
+    mirrors = tuple(
+        _mirror(item, f"{field}.filters[{i}]") for i, item in enumerate(_list(rule.get("filters"), field))
+    )
     parsed = tuple(_match(item, f"{field}.matches[{i}]") for i, item in enumerate(matches))
     return Rule(parsed, backends, mirrors, _timeout(rule.get("timeouts"), f"{field}.timeouts"))
 
@@ -120,8 +129,12 @@ def _backend(value: Any, field: str) -> Backend:
 def _mirror(value: Any, field: str) -> Mirror:
     item = _mapping(value, field)
     if item.get("type") != "RequestMirror":
-        raise RouteError(f"{field}.type: {item.get('type')!r} is not honoured on one machine; only RequestMirror is")
-    mirror = _known(_mapping(item.get("requestMirror"), f"{field}.requestMirror"), {"backendRef", "percent"}, field)
+        raise RouteError(
+            f"{field}.type: {item.get('type')!r} is not honoured on one machine; only RequestMirror is"
+        )
+    mirror = _known(
+        _mapping(item.get("requestMirror"), f"{field}.requestMirror"), {"backendRef", "percent"}, field
+    )
     percent = mirror.get("percent", 100)
     if not isinstance(percent, int) or isinstance(percent, bool) or not 0 <= percent <= 100:
         raise RouteError(f"{field}.requestMirror.percent: {percent!r} is not a whole number from 0 to 100")
@@ -146,7 +159,9 @@ def _match(value: Any, field: str) -> Match:
         raise RouteError(f"{field}.path.type: {kind!r} is not PathPrefix or Exact")
     if not isinstance(text, str) or not text.startswith("/"):
         raise RouteError(f"{field}.path.value: {text!r} does not start with /")
-    headers = tuple(_header(item, f"{field}.headers") for item in _list(match.get("headers"), f"{field}.headers"))
+    headers = tuple(
+        _header(item, f"{field}.headers") for item in _list(match.get("headers"), f"{field}.headers")
+    )
     path_value = text if kind == "Exact" else text.rstrip("/") or "/"
     return Match(path_value, kind == "Exact", match.get("method"), headers)
 
