@@ -1,0 +1,91 @@
+"""What Argo CD syncs: one Application for each folder, and one for the folder of the Applications."""
+
+from collections.abc import Iterable, Mapping
+
+from infra.declarations.environment import Environment
+from infra.manifests import names
+from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
+
+_SERVER = "https://kubernetes.default.svc"
+_ROOT = "argocd"
+
+
+def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> list[Manifest]:
+    """`folders`: the objects of every other application folder, which the project has to allow."""
+    everything = [item for objects in folders.values() for item in objects]
+    applications = [_application(environment, folder) for folder in folders]
+    return [_project(environment, everything), _root(environment), *applications]
+
+
+def _project(environment: Environment, everything: Iterable[Manifest]) -> Manifest:
+    """Allows exactly the namespaces and the cluster-wide kinds that are rendered."""
+    objects = list(everything)
+    spaces = {item["metadata"]["namespace"] for item in objects if "namespace" in item["metadata"]}
+    wide = {_group_kind(item) for item in objects if "namespace" not in item["metadata"]}
+    spec = {
+        "clusterResourceWhitelist": [{"group": group, "kind": kind} for group, kind in sorted(wide)],
+        "description": f"Everything that {environment.repository} renders for {environment.name}",
+        "destinations": [{"namespace": n, "server": _SERVER} for n in sorted(spaces | {names.ARGOCD})],
+        "sourceRepos": [environment.repository],
+    }
+    return manifest("argoproj.io/v1alpha1/AppProject", names.PROJECT, names.ARGOCD, spec=spec)
+
+
+def _group_kind(item: Manifest) -> tuple[str, str]:
+    return item["apiVersion"].rpartition("/")[0], item["kind"]
+
+
+def _root(environment: Environment) -> Manifest:
+    name = f"{names.PROJECT}-{environment.name}"
+    return _synced(environment, name, _ROOT, names.ARGOCD, "-2", [])
+
+
+def _application(environment: Environment, folder: str) -> Manifest:
+    kind, _, name = folder.partition("/")
+    namespace = {"models": names.MODELS, "jobs": names.TRAINING}.get(kind, names.GATEWAY)
+    wave = "0" if name else "-1"
+    finalizers = ["resources-finalizer.argocd.argoproj.io"]  # a model that leaves takes its objects along
+    title = f"{kind.removesuffix('s')}-{name}" if name else kind
+    return _synced(environment, title, folder, namespace, wave, finalizers)
+
+
+def _synced(
+    environment: Environment, name: str, folder: str, namespace: str, wave: str, finalizers: list[str]
+) -> Manifest:
+    item = manifest(
+        "argoproj.io/v1alpha1/Application",
+        name,
+        names.ARGOCD,
+        annotations={
+            SYNC_WAVE: wave,
+            "argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true",
+        },
+        spec={
+            "destination": {"namespace": namespace, "server": _SERVER},
+            "project": names.PROJECT,
+            "source": _source(environment, folder),
+            "syncPolicy": _sync_policy(),
+        },
+    )
+    if finalizers:
+        item["metadata"]["finalizers"] = finalizers
+    return item
+
+
+def _source(environment: Environment, folder: str) -> Manifest:
+    return {
+        "directory": {"recurse": True},
+        "path": f"clusters/{environment.name}/{folder}",
+        "repoURL": environment.repository,
+        "targetRevision": environment.branch,
+    }
+
+
+def _sync_policy() -> Manifest:
+    """`refresh`: a retry takes the newest commit, so a release that never gets ready does not block its revert."""
+    backoff = {"duration": "5s", "factor": 2, "maxDuration": "1m"}
+    return {
+        "automated": {"prune": True, "selfHeal": True},
+        "retry": {"backoff": backoff, "limit": 10, "refresh": True},
+        "syncOptions": ["ServerSideApply=true", "PruneLast=true", "ApplyOutOfSyncOnly=true"],
+    }

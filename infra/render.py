@@ -1,0 +1,157 @@
+"""Declarations to files: pure up to the text, and one writer that touches only what it owns."""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from infra.declarations.environment import Environment
+from infra.declarations.errors import DeclarationError, unknown
+from infra.declarations.repository import Repository
+from infra.declarations.tree import Tree
+from infra.manifests.argocd import argocd
+from infra.manifests.manifest import identity, path
+from infra.manifests.normal import NormalFormError, problems
+from infra.manifests.platform import platform
+from infra.manifests.routing import route
+from infra.manifests.serving import serving
+from infra.manifests.training import training
+from infra.manifests.yaml import dump
+
+Applications = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One file that is not what the declarations mean."""
+
+    path: str
+    kind: Literal["missing", "different", "stale"]
+
+
+def applications(repository: Repository, env: str) -> Applications:
+    """The objects of an environment by application folder. Raises DeclarationError and NormalFormError."""
+    if env not in repository.environments:
+        raise DeclarationError(
+            [f"Pulumi.{env}.yaml:1: {unknown(env, sorted(repository.environments), 'environment')}"]
+        )
+    environment = repository.environments[env]
+    folders = {
+        "platform": platform(environment),
+        **_models(repository, environment),
+        **_jobs(repository, environment),
+    }
+    folders["argocd"] = argocd(environment, folders)
+    _refuse(env, folders)
+    return folders
+
+
+def _models(repository: Repository, environment: Environment) -> Applications:
+    """Only models with a release in this environment; a declaration alone runs nothing."""
+    folders: Applications = {}
+    for name, model in sorted(repository.models.items()):
+        release = repository.releases.get((name, environment.name))
+        if release:
+            folders[f"models/{name}"] = [
+                *serving(model, environment, release),
+                route(model, environment, release),
+            ]
+    return folders
+
+
+def _jobs(repository: Repository, environment: Environment) -> Applications:
+    return {
+        f"jobs/{name}": training(job, environment, _state(repository.inputs[name], environment))
+        for name, job in sorted(repository.jobs.items())
+    }
+
+
+def _state(inputs: str, environment: Environment) -> str:
+    """The sha256 of everything that a job's result depends on: its inputs and the image that runs them."""
+    return sha256(f"{inputs} {environment.images.training}".encode()).hexdigest()
+
+
+def _refuse(env: str, folders: Applications) -> None:
+    found = [line for objects in folders.values() for item in objects for line in problems(item)]
+    owners: dict[str, str] = {}
+    for folder, objects in folders.items():
+        for item in objects:
+            file, owner = f"clusters/{env}/{folder}/{path(item)}", identity(item)
+            if file in owners:
+                found.append(f"{file}: {owners[file]} and {owner} render to this path; rename one of them")
+            elif owner in owners:
+                found.append(f"{file}: {owner} is in {owners[owner]} too; keep it in one application")
+            owners[file], owners[owner] = owner, file
+    if found:
+        raise NormalFormError(found)
+
+
+def render(repository: Repository, env: str) -> dict[str, str]:
+    """Every file below clusters/<env>/ as text, sorted by path. Raises as `applications` does."""
+    files = {
+        f"clusters/{env}/{folder}/{path(item)}": dump(item)
+        for folder, objects in applications(repository, env).items()
+        for item in objects
+    }
+    return dict(sorted(files.items()))
+
+
+def owned(file: str, text: str) -> bool:
+    """Whether rendering wrote this file: it lies where its object belongs and says who manages it."""
+    try:
+        item = yaml.load(text, Loader=yaml.CSafeLoader)
+        managed = item["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mainline"
+        return managed and file.endswith(f"/{path(item)}")
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def compare(rendered: Tree, existing: Tree) -> list[Difference]:
+    """What has to change for `existing` to become `rendered`; files of somebody else are no difference."""
+    found = [Difference(file, "missing") for file in rendered if file not in existing]
+    found += [
+        Difference(file, "different") for file, text in rendered.items() if existing.get(file, text) != text
+    ]
+    stale = (file for file, text in existing.items() if file not in rendered and owned(file, text))
+    found += [Difference(file, "stale") for file in stale]
+    return sorted(found, key=lambda difference: difference.path)
+
+
+def read_rendered(root: Path, env: str) -> dict[str, str]:
+    """The files that lie below clusters/<env>/; what is not UTF-8 is nobody's manifest but still there."""
+    folder = root / "clusters" / env
+    files = sorted(file for file in folder.rglob("*.yaml") if file.is_file())
+    return {file.relative_to(root).as_posix(): file.read_text(errors="replace") for file in files}
+
+
+def write(root: Path, env: str, rendered: Tree) -> list[Difference]:
+    """Makes clusters/<env>/ what was rendered and returns what had to change."""
+    differences = compare(rendered, read_rendered(root, env))
+    for difference in differences:
+        file = root / difference.path
+        if difference.kind == "stale":
+            file.unlink()
+            _remove_empty(file.parent, root / "clusters")
+        else:
+            _replace(file, rendered[difference.path])
+    return differences
+
+
+def _replace(file: Path, text: str) -> None:
+    """A reader sees the old file or the new one, never half of one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, newline="\n")
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    while folder != top and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
