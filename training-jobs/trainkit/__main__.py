@@ -1,0 +1,83 @@
+"""`python -m trainkit fetch|run|register JOB_FOLDER`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from trainkit.errors import TrainError
+from trainkit.job import Job, read_job
+from trainkit.stage import PREFIX
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 refused with one line on stderr, 2 wrong usage, 130 interrupted."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        job = read_job(chosen.folder)
+        if chosen.verb == "fetch":
+            _fetch(job)
+        elif chosen.verb == "register":
+            _register(job)
+        else:
+            _run(job, register=not chosen.no_register)
+    except TrainError as error:
+        return _say(f"{PREFIX}{error}", 1)
+    except KeyboardInterrupt:
+        return _say(f"{PREFIX}interrupted; run it again to go on", 130)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainkit", description="Train a job and register its model."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, does in {
+        "fetch": "bring the job's data files, verified by sha256",
+        "run": "dvc repro, then register",
+        "register": "register the artifact that the last run made",
+    }.items():
+        command = verbs.add_parser(verb, help=does, description=does)
+        command.add_argument("folder", type=Path, metavar="JOB_FOLDER")
+        if verb == "run":
+            command.add_argument("--no-register", action="store_true", help="stop after the artifact")
+    return parser
+
+
+def _fetch(job: Job) -> None:
+    from trainkit.data import fetch
+
+    for path in fetch(job):
+        print(f"{job.name} fetch: {path.name} verified", flush=True)  # noqa: T201 - the command's output
+
+
+def _run(job: Job, register: bool) -> None:
+    from trainkit.data import fetch
+    from trainkit.pipeline import reproduce
+
+    fetch(job)
+    if register:
+        # MLflow takes seconds to load: it does while DVC works, and a bad registry stops both at once.
+        from trainkit.registry import opened
+
+        reproduce(job, opened)
+        _register(job)
+    else:
+        reproduce(job, lambda: None)
+
+
+def _register(job: Job) -> None:
+    from trainkit.register import register
+    from trainkit.registry import opened
+
+    print(json.dumps(register(job, opened()), sort_keys=True), flush=True)  # noqa: T201 - the command's answer
+
+
+def _say(line: str, code: int) -> int:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command's refusal
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

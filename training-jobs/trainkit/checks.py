@@ -1,0 +1,157 @@
+"""Checks of the data before anything learns from it: a list of findings, pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainkit.errors import TrainError
+from trainkit.splits import Fold, leaked_rows
+from trainkit.table import Schema, Table
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Section `validate` of params.yaml; shares are in 0..1."""
+
+    min_rows_per_class: int
+    min_class_share: float
+    max_duplicate_share: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check; `detail` says what was seen, with the first places."""
+
+    check: str
+    passed: bool
+    detail: str
+
+
+def check_table(table: Table, schema: Schema, limits: Limits) -> list[Finding]:
+    checks: dict[str, Callable[[], str | None]] = {
+        "missing values": lambda: _missing(table, schema),
+        "ranges": lambda: _ranges(table, schema),
+        "labels": lambda: _unknown_labels(table),
+        "classes": lambda: _absent_classes(table, schema, limits),
+        "balance": lambda: _balance(table, schema, limits),
+        "duplicates": lambda: _duplicates(table, limits),
+        "conflicts": lambda: _conflicts(table),
+        "constant columns": lambda: _constant(table, schema),
+        "label leakage": lambda: _label_leakage(table, schema),
+    }
+    return [_finding(name, check()) for name, check in checks.items()]
+
+
+def check_split(table: Table, split: list[Fold]) -> Finding:
+    """No row may be trained on and tested on in the same fold, under whatever row number."""
+    leaked = leaked_rows(table, split)
+    return _finding("split leakage", f"{leaked} test rows are also training rows" if leaked else None)
+
+
+def as_report(findings: list[Finding], table: Table) -> dict[str, Any]:
+    names, counts = np.unique(table.labels, return_counts=True)
+    return {
+        "rows": len(table),
+        "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        "checks": [vars(finding) for finding in findings],
+        "passed": all(finding.passed for finding in findings),
+    }
+
+
+def refuse_failed(findings: list[Finding], file: str) -> None:
+    failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
+    if failed:
+        raise TrainError(f"{file} fails {len(failed)} of {len(findings)} checks: {'; '.join(failed)}")
+
+
+def _finding(check: str, problem: str | None) -> Finding:
+    return Finding(check, problem is None, problem or "none found")
+
+
+def _missing(table: Table, schema: Schema) -> str | None:
+    where = np.argwhere(~np.isfinite(table.features))
+    if not len(where):
+        return None
+    row, column = where[0]
+    return f"{len(where)} NaN or infinite values, first in {schema.names[column]} of row {row + 1}"
+
+
+def _ranges(table: Table, schema: Schema) -> str | None:
+    low = np.array([column.low for column in schema.columns], dtype=np.float32)
+    high = np.array([column.high for column in schema.columns], dtype=np.float32)
+    where = np.argwhere((table.features < low) | (table.features > high))
+    if not len(where):
+        return None
+    row, index = where[0]
+    column, value = schema.columns[index], table.features[row, index]
+    return (
+        f"{len(where)} values out of range, first {column.name} = {value} {column.unit} of row {row + 1}, "
+        f"allowed {column.low} to {column.high}"
+    )
+
+
+def _unknown_labels(table: Table) -> str | None:
+    rows = np.flatnonzero(table.labels == "")
+    return f"{len(rows)} rows without a known class, first row {rows[0] + 1}" if len(rows) else None
+
+
+def _counts(table: Table, schema: Schema) -> dict[str, int]:
+    return {name: int((table.labels == name).sum()) for name in schema.classes}
+
+
+def _absent_classes(table: Table, schema: Schema, limits: Limits) -> str | None:
+    counts = _counts(table, schema)
+    present = [name for name, count in counts.items() if count]
+    if len(present) < 2:
+        return f"only one class, {present[0]}" if present else "no class at all"
+    few = [f"{name} has {count}" for name, count in counts.items() if count < limits.min_rows_per_class]
+    return f"{', '.join(few)} rows, at least {limits.min_rows_per_class} are needed" if few else None
+
+
+def _balance(table: Table, schema: Schema, limits: Limits) -> str | None:
+    shares = {name: count / max(len(table), 1) for name, count in _counts(table, schema).items()}
+    rare = [f"{name} {share:.3f}" for name, share in shares.items() if share < limits.min_class_share]
+    return f"share of {', '.join(rare)} is below {limits.min_class_share}" if rare else None
+
+
+def _duplicates(table: Table, limits: Limits) -> str | None:
+    copies = len(table) - len(table.distinct())
+    share = copies / max(len(table), 1)
+    if share <= limits.max_duplicate_share:
+        return None
+    return f"{copies} copies of other rows, share {share:.3f} is above {limits.max_duplicate_share}"
+
+
+def _conflicts(table: Table) -> str | None:
+    _, kind = np.unique(table.features, axis=0, return_inverse=True)
+    pairs = {(int(row), str(label)) for row, label in zip(kind.reshape(-1), table.labels, strict=True)}
+    conflicts = len(pairs) - len({row for row, _ in pairs})
+    return f"{conflicts} equal rows have different classes" if conflicts else None
+
+
+def _constant(table: Table, schema: Schema) -> str | None:
+    if not len(table):
+        return "no rows"
+    same = [
+        name
+        for name, values in zip(schema.names, table.features.T, strict=True)
+        if len(np.unique(values)) == 1
+    ]
+    return f"{', '.join(same)} never changes" if same else None
+
+
+def _label_leakage(table: Table, schema: Schema) -> str | None:
+    """A column with one value a class is the label under another name."""
+    leaks = [
+        name
+        for name, values in zip(schema.names, table.features.T, strict=True)
+        if 1 < len(np.unique(values)) <= len(schema.classes) and _determines(values, table)
+    ]
+    return f"{', '.join(leaks)} has one value a class: the label in disguise" if leaks else None
+
+
+def _determines(values: np.ndarray, table: Table) -> bool:
+    pairs = {(float(value), str(label)) for value, label in zip(values, table.labels, strict=True)}
+    return len(pairs) == len({value for value, _ in pairs})

@@ -1,0 +1,131 @@
+"""Run a job's DVC pipeline as one process group that never outlives us."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from trainkit.errors import TrainError
+from trainkit.job import Job
+from trainkit.stage import PREFIX
+
+GRACE = 5.0  # seconds between asking a process group to end and ending it
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled as Ctrl-C is: children first."""
+
+
+def reproduce(job: Job, meanwhile: Callable[[], object]) -> None:
+    """`dvc repro` within the job's deadline, doing `meanwhile` beside it; its lines go to stderr."""
+    began = time.monotonic()
+    with _terminable():
+        child = _start(job)
+        said = _Said(child.stdout)
+        try:
+            meanwhile()
+            code = child.wait(timeout=max(0.0, job.deadline - (time.monotonic() - began)))
+        except subprocess.TimeoutExpired:
+            raise TrainError(
+                f"{job.name} ran longer than its deadline of {job.deadline} s: raise it in job.yaml"
+            ) from None
+        finally:
+            _end(child)
+            said.wait()
+    if code:
+        raise TrainError(said.reason() or f"dvc repro failed with exit code {code}, without a word")
+
+
+class _Said:
+    """What the pipeline prints: echoed, but for the reason of a failure, which is told last and once."""
+
+    def __init__(self, lines: IO[str] | None) -> None:
+        self._reasons: list[str] = []
+        self._errors: list[str] = []
+        self._lines = lines
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._lines or ():
+            if line.startswith(PREFIX):
+                self._reasons.append(line.removeprefix(PREFIX).strip())
+            elif line.startswith("ERROR:"):
+                self._errors.append(line.removeprefix("ERROR:").strip())
+            elif line.strip():
+                sys.stderr.write(line)
+                sys.stderr.flush()
+
+    def wait(self) -> None:
+        self._thread.join(GRACE)
+
+    def reason(self) -> str:
+        return next(iter(self._reasons or self._errors), "")
+
+
+def _start(job: Job) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"],
+            cwd=job.folder,
+            env=_environment(job.folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TrainError(f"dvc cannot be started: {error.strerror}") from None
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Stages find our Python; DVC tells nobody about us, and keeps its caches inside the repository."""
+    binaries = str(Path(sys.executable).parent)
+    found = dict(os.environ, PATH=f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}")
+    found.update(DVC_NO_ANALYTICS="1", DVC_STUDIO_OFFLINE="1", PYTHONUNBUFFERED="1")
+    found.setdefault("DVC_SITE_CACHE_DIR", str(_repository(folder) / ".dvc" / "tmp" / "site"))
+    return found
+
+
+def _repository(folder: Path) -> Path:
+    for parent in (folder, *folder.parents):
+        if (parent / ".dvc").is_dir():
+            return parent
+    raise TrainError(f"{folder} is in no DVC repository: no .dvc folder above it; use a whole checkout")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End the child and whatever it started; quietly if all of them are gone."""
+    _signal(child, signal.SIGTERM)
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        _signal(child, signal.SIGKILL)
+        child.wait()
+    _signal(child, signal.SIGKILL)
+
+
+def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return

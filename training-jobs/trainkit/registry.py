@@ -1,0 +1,103 @@
+"""Open the MLflow registry, or say in one line why it cannot be opened."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainkit.errors import TrainError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+URI = "MLFLOW_TRACKING_URI"
+LOCK_WAIT = "TRAINKIT_LOCK_WAIT"  # seconds
+DATABASE = "sqlite:///"
+MLFLOW_TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags", "registered_models"}
+# MLflow reads these at import. Nobody is told that we train; an absent server is reported in seconds, not minutes.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+@cache
+def opened() -> "MlflowClient":
+    """A client of the registry that MLFLOW_TRACKING_URI names, which is there and can be written."""
+    uri = os.environ.get(URI)
+    if not uri:
+        raise TrainError(f"{URI} is not set: sqlite:////folder/mlflow.db, or the address of an MLflow server")
+    if uri.startswith(DATABASE):
+        check_database(Path(uri.removeprefix(DATABASE)), float(os.environ.get(LOCK_WAIT, "30")))
+    with one_line(uri):
+        return _client(uri)
+
+
+def _client(uri: str) -> "MlflowClient":
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_registered_models(max_results=1)
+    return client
+
+
+@contextmanager
+def one_line(uri: str) -> Iterator[None]:
+    """MLflow raises many types for one cause; a person gets its first line."""
+    try:
+        yield
+    except (TrainError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrainError(f"MLflow at {uri} refused: {first}") from error
+
+
+def check_database(path: Path, wait: float) -> None:
+    """Refuse before MLflow does, which retries a locked database for a minute; `wait` is in seconds."""
+    if not path.parent.is_dir():
+        raise TrainError(f"the folder of the MLflow database {path} does not exist: mkdir -p {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise TrainError(
+            f"the MLflow database {path} is read-only: give this user write access, or set {URI}"
+        )
+    if not path.exists():
+        return
+    try:
+        tables = _tables(path, wait)
+    except sqlite3.Error as error:
+        raise TrainError(_explained(path, wait, error)) from None
+    if tables and not tables & MLFLOW_TABLES:
+        raise TrainError(
+            f"{path} is a database of something else, it has the table {min(tables)}: change {URI}"
+        )
+
+
+def _tables(path: Path, wait: float) -> set[str]:
+    """Names of the tables, read under the lock that a writer takes."""
+    with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as connection:
+        connection.execute("begin immediate")
+        rows = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+        connection.execute("rollback")
+    return {name for (name,) in rows}
+
+
+def _explained(path: Path, wait: float, error: sqlite3.Error) -> str:
+    text = str(error)
+    if "locked" in text:
+        return f"the MLflow database {path} was locked for {wait:g} s: end the process that holds it, or wait for it"
+    if "not a database" in text:
+        return f"{path} is not an MLflow database, it is not SQLite: set {URI} to another file"
+    if "readonly" in text:
+        return f"the MLflow database {path} is read-only: give this user write access, or set {URI}"
+    return f"the MLflow database {path} cannot be used ({text}): restore it, or set {URI} to another file"

@@ -1,0 +1,96 @@
+"""How good a model is on rows that it has not seen, with the interval that so few rows allow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainkit.documents import rounded
+from trainkit.splits import Fold
+from trainkit.table import Table
+
+NINETY_FIVE = 1.959964  # standard normal quantile of 97.5 percent
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Section `evaluate` of params.yaml."""
+
+    folds: int
+    repeats: int
+    seed: int
+
+    def as_split(self) -> tuple[int, int, int]:
+        return self.folds, self.repeats, self.seed
+
+    def described(self) -> str:
+        return (
+            f"Stratified {self.folds}-fold cross-validation on distinct rows, {self.repeats} times, seed {self.seed}; "
+            f"the served model is fitted on all rows."
+        )
+
+
+def out_of_fold(build: Callable[[], Any], table: Table, folds: Sequence[Fold]) -> Probabilities:
+    """[rows, classes in sorted order]: each row is answered by the model that was not shown it."""
+    answers = np.empty((len(table), len(np.unique(table.labels))))
+    for train, test in folds:
+        model = build().fit(table.features[train], table.labels[train])
+        answers[test] = model.predict_proba(table.features[test])
+    return answers
+
+
+def classification(table: Table, repeats: Sequence[Probabilities]) -> dict[str, float]:
+    """Means over repeated cross-validation; the interval is Wilson's for the number of rows, not of repeats."""
+    classes = np.unique(table.labels)
+    hits = np.mean([classes[answer.argmax(axis=1)] == table.labels for answer in repeats], axis=0)
+    accuracy = float(hits.mean())
+    low, high = wilson(accuracy, len(table))
+    recalls = {f"recall_{name}": float(hits[table.labels == name].mean()) for name in classes}
+    losses = float(np.mean([log_loss(table, answer) for answer in repeats]))
+    found = {"accuracy": accuracy, "accuracy_low": low, "accuracy_high": high, "log_loss": losses, **recalls}
+    return {name: rounded(value) for name, value in found.items()}
+
+
+def log_loss(table: Table, answers: Probabilities) -> float:
+    """Natural logarithm; a probability of 0 counts as 1e-3, so that one leaf does not make it infinite."""
+    own = answers[np.arange(len(table)), np.searchsorted(np.unique(table.labels), table.labels)]
+    return float(-np.log(np.clip(own, 1e-3, 1)).mean())
+
+
+def ranking(table: Table, positive: str, repeats: Sequence[Probabilities]) -> dict[str, float]:
+    """ROC AUC (with Hanley and McNeil's interval) and Brier score of the class `positive`."""
+    truth = table.labels == positive
+    column = int(np.searchsorted(np.unique(table.labels), positive))
+    area = float(np.mean([roc_auc(truth, answer[:, column]) for answer in repeats]))
+    brier = float(np.mean([np.square(answer[:, column] - truth).mean() for answer in repeats]))
+    low, high = _auc_interval(area, int(truth.sum()), int((~truth).sum()))
+    found = {"roc_auc": area, "roc_auc_low": low, "roc_auc_high": high, "brier": brier}
+    return {name: rounded(value) for name, value in found.items()}
+
+
+def roc_auc(truth: NDArray[np.bool_], score: Probabilities) -> float:
+    """The share of (positive, negative) pairs in the right order; a tie counts half."""
+    positive, negative = np.sort(score[truth]), np.sort(score[~truth])
+    below = np.searchsorted(negative, positive, side="left").sum()
+    upto = np.searchsorted(negative, positive, side="right").sum()
+    return float((below + upto) / 2 / (len(positive) * len(negative)))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 percent score interval of a share of `count` rows."""
+    square = NINETY_FIVE**2
+    middle = (share + square / (2 * count)) / (1 + square / count)
+    spread = share * (1 - share) / count + square / (4 * count**2)
+    half = NINETY_FIVE * spread**0.5 / (1 + square / count)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _auc_interval(area: float, positives: int, negatives: int) -> tuple[float, float]:
+    """Hanley and McNeil, Radiology 143 (1982), equation 1."""
+    one, two = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (positives - 1) * (one - area**2) + (negatives - 1) * (two - area**2)
+    half = NINETY_FIVE * (variance / (positives * negatives)) ** 0.5
+    return max(0.0, area - half), min(1.0, area + half)
