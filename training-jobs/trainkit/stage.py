@@ -34,7 +34,7 @@ def save_model(model: Any) -> None:
 
 
 def load_model() -> Any:
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     try:
         return joblib.load(MODEL)
