@@ -31,7 +31,7 @@ class TrainingJob(Declaration):
     model: Slug
     data: Annotated[Many[Data], Field(min_length=1)]
     resources: Resources = Resources()
-    deadline: Annotated[int, Field(ge=60, le=7 * 24 * 3600)] = 3600  # seconds, all retries together
+    deadline: Annotated[int, Field(ge=60, le=7 * 24 * 3600)] = 1800  # seconds, all retries together
     retries: Annotated[int, Field(ge=0, le=10)] = 2
 
     @model_validator(mode="after")

@@ -63,9 +63,9 @@ HeaderValue = Annotated[
 PackageFile = Annotated[
     str,
     _like(
-        r"[A-Za-z_][A-Za-z0-9_.]*(?:[:/][-A-Za-z0-9._/]+)?",
+        r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*/[A-Za-z0-9_][-A-Za-z0-9._]*",
         "a file of a package",
-        "write 'sklearn/datasets/data/iris.csv'",
+        "write it like 'sklearn.datasets.data/iris.csv'",
     ),
 ]
 Host = Annotated[

@@ -32,7 +32,7 @@ _WORDS = frozenset(
     )
     for word in (lower, lower.title(), lower.upper())
 ) | {".NaN", ".Inf", "+.Inf", "-.Inf"}
-_POINT = re.compile(r"\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+_POINT = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(
     r"(?P<sign>[-+]?)(?:0[xX](?P<x>[0-9a-fA-F]+)|0[bB](?P<b>[01]+)|0[oO]?(?P<o>[0-7]+)|(?P<d>0|[1-9][0-9]*))"
@@ -80,7 +80,7 @@ def _means_something_else(text: str) -> bool:
     if not text or text[0] in "yYnNtTfFoO~":
         return text in _WORDS
     if text[0] == ".":
-        return text in _WORDS or _POINT.fullmatch(text) is not None
+        return text in _WORDS or (_POINT.fullmatch(text) is not None and _is_float(text.replace("_", "")))
     if text[0] not in "+-0123456789":
         return False
     number = text.replace("_", "")
@@ -147,17 +147,14 @@ def folded(text: str, kind: Style, column: int, indent: int) -> str:
 def _fold(line: str, kind: Style, column: int, indent: int) -> str:
     pieces: list[str] = []
     inner = 0 if kind == "plain" else 1  # the quotes are no place to break
-    start = 0
-    for index, character in enumerate(line):
-        if character != " " or column + index - start <= WIDTH or not _breakable(line, kind, index, inner):
-            continue
-        pieces.append(line[start:index])
-        start, column = index + 1, indent
-        if kind == "double" and line[index + 1] == " ":
-            pieces[-1], start, column = pieces[-1], index + 1, indent
-            line = f"{line[: index + 1]}\\{line[index + 1 :]}"
-    pieces.append(line[start:])
-    return f"\n{' ' * indent}".join(pieces)
+    start, lead = 0, ""
+    for space in re.finditer(" ", line):
+        index = space.start()
+        if column + index - start > WIDTH and _breakable(line, kind, index, inner):
+            pieces.append(lead + line[start:index])
+            lead = "\\" if line[index + 1] == " " else ""  # keeps a leading space in double quotes
+            start, column = index + 1, indent + len(lead)
+    return f"\n{' ' * indent}".join([*pieces, lead + line[start:]])
 
 
 def _breakable(line: str, kind: Style, index: int, inner: int) -> bool:
