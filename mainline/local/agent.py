@@ -20,7 +20,7 @@ from mainline.local.status import HEALTHY, Clock, application_status
 from mainline.local.sync import Sync
 from mainline.local.watch import Watch
 
-_BUSY, _CALM = 0.015, 0.05
+_BUSY, _CALM, _AFTER_TROUBLE = 0.015, 0.05, 1.0
 _LOG_LIMIT, _LOOK_AT_LOGS = 4 * 1024 * 1024, 10.0
 
 
@@ -36,7 +36,7 @@ class Agent:
         self.clock = Clock()
         before = mapping_at(layout.status) or {}
         self.accepted: str | None = before.get("accepted")
-        self.commit: str | None = before.get("commit")
+        self.commit: str | None = None
         self.commits: dict[str, str] = {}
         self._written: dict[str, Any] = {}
         self._logs_at = 0.0
@@ -45,11 +45,20 @@ class Agent:
         await self.servers.adopt()
         await self.watch.resume(self.accepted)
         while not stopping.is_set():
-            busy = self.tick(time.monotonic())
+            pause = self._safe_tick(time.monotonic())
             try:
-                await asyncio.wait_for(stopping.wait(), _BUSY if busy else _CALM)
+                await asyncio.wait_for(stopping.wait(), pause)
             except TimeoutError:
                 continue
+
+    def _safe_tick(self, now: float) -> float:
+        """Seconds until the next look; a full disk delays it, and is said once a second."""
+        try:
+            return _BUSY if self.tick(now) else _CALM
+        except OSError as error:
+            sys.stderr.write(f"agent: {error}; looks again in {_AFTER_TROUBLE:g} s\n")
+            sys.stderr.flush()
+            return _AFTER_TROUBLE
 
     def tick(self, now: float) -> bool:
         """One look at everything; True when the next one should come soon."""
@@ -60,17 +69,18 @@ class Agent:
         self.keeper.tick(now, urgent=busy or self.keeper.generation != self.sync.objects.generation)
         if self.watch.accepted:
             self.sync.step(self.keeper.generation, self.keeper.in_flight, now)
-        self._note(now)
+        self.note(now)
         self._bound_logs(now)
         return busy
 
     def _take_accepted(self) -> None:
         accepted = self.watch.accepted
         if accepted and accepted.commit != self.clock.commit:
-            self.accepted, self.sync.desired = accepted.commit, accepted.applications
+            self.accepted = accepted.commit
+            self.sync.aim(accepted.applications)
             self.clock.begin(accepted.commit, self.watch.seen, self.watch.reviewed)
 
-    def _note(self, now: float) -> None:
+    def note(self, now: float) -> None:
         """Write status.json when something changed that is more than the time."""
         applied = self.keeper.generation == self.sync.objects.generation
         applications = {name: self._application(name, applied, now) for name in self.sync.names()}
@@ -124,8 +134,11 @@ async def _serve(layout: Layout, env: str, replicas: int) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    agent = Agent(layout, env, replicas)
+    # Before anybody can see that the agent runs: what an agent before it wrote is true no more.
+    agent.note(time.monotonic())
     records.write_record(layout, records.own_record(records.AGENT, records.AGENT))
-    await Agent(layout, env, replicas).run(stopping)
+    await agent.run(stopping)
     records.remove_record(layout, records.AGENT)
 
 
@@ -133,7 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mainline.local.agent", description=__doc__)
     parser.add_argument("root", type=Path, help="the folder that holds .mainline/")
     parser.add_argument("--env", default="local", help="the folder of clusters/ to sync")
-    parser.add_argument("--replicas", type=int, default=1, help="most processes of one InferenceService")
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=os.environ.get("MAINLINE_REPLICAS", "1"),
+        help="most processes a service",
+    )
     given = parser.parse_args(arguments)
     layout = Layout(given.root.resolve())
     try:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import aiohttp
 
 _CONNECT_TIMEOUT = 2.0
+_SILENCE = 60.0
 _KEEP_ALIVE = 30.0
 
 
@@ -64,7 +65,7 @@ class Backends:
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("user-agent", "content-type", "accept", "accept-encoding"),
-                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_SILENCE),
             )
         return self._sessions[url]
 

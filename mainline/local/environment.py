@@ -31,6 +31,10 @@ class Embedded:
     def start(self, port: int) -> None:
         """Start what does not run: gateway and agent. Port 0 takes a free one. Raises LocalError."""
         self.layout.prepare()
+        with records.turn(self.layout, "change"):
+            self._start(port)
+
+    def _start(self, port: int) -> None:
         begun = []
         gateway = self._alive(GATEWAY)
         if gateway and port not in (0, gateway.port):
@@ -49,6 +53,12 @@ class Embedded:
 
     def stop(self) -> list[str]:
         """End everything that this root started, first who would start it again; names of what ran."""
+        if not self.layout.run.is_dir():
+            return []
+        with records.turn(self.layout, "change"):
+            return self._stop()
+
+    def _stop(self) -> list[str]:
         known = {record.name: record for record in records.read_records(self.layout)}
         first = [known.pop(name) for name in (AGENT, GATEWAY) if name in known]
         stopped = records.terminate(first, _AGENT_PATIENCE)
@@ -86,13 +96,11 @@ class Embedded:
             if on_progress and status != shown:
                 on_progress(status)
                 shown = status
+            if self._alive(AGENT) is None:
+                raise LocalError(f"the agent does not run, so {commit[:12]} is not synced; start it first")
             if self._synced(commit, status):
                 return status
             _refuse_hopeless(commit, status)
-            if self._alive(AGENT) is None:
-                raise LocalError(
-                    f"the agent does not run, so {commit[:12]} is not synced; start the environment"
-                )
             if time.monotonic() > end:
                 raise LocalError(f"{commit[:12]} is not synced after {timeout:g} s: {_waits_for(status)}")
             time.sleep(_POLL)

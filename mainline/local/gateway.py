@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from mainline.errors import Refusal
 from mainline.local import records
@@ -107,6 +108,31 @@ async def _continue(request: web.BaseRequest) -> None:
         request.writer.output_size = 0
 
 
+class _Handler(RequestHandler):
+    """Says in JSON what goes wrong below us: what is not HTTP, and what nobody expected."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        self.force_close()
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer was sent already")
+        if status < 500:
+            return error(status, (message or "not HTTP").splitlines()[0])
+        sys.stderr.write(f"gateway: {request.method} {request.path}: {type(exc).__name__}: {exc}\n")
+        sys.stderr.flush()
+        return error(status, "the gateway failed; its log says why")
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Handler(self, loop=self._loop, **self._kwargs)
+
+
 def _request_factory(loop: asyncio.AbstractEventLoop) -> Any:
     def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BYTES)
@@ -137,7 +163,7 @@ async def _serve(layout: Layout, port: int) -> None:
         loop.add_signal_handler(number, stopping.set)
     gateway = Gateway(layout)
     options: dict[str, Any] = {"auto_decompress": False, "access_log": None, "lingering_time": 1.0}
-    server = web.Server(gateway.handle, request_factory=_request_factory(loop), **options)
+    server = _Server(gateway.handle, request_factory=_request_factory(loop), **options)
     runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
     await gateway.proxy.take(read_objects(layout.objects))
     listener = listen(port)

@@ -29,7 +29,7 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _RESTATED = _HOP_BY_HOP | {"host", "content-length", "expect"}
 _Unsent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-_Closed = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_Closed = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
 @dataclass(slots=True)
@@ -141,7 +141,8 @@ class Proxy:
             headers = CIMultiDict(
                 (name, value) for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP
             )
-            if request.method == "HEAD" or (response.content_length or _HELD + 1) <= _HELD:
+            length = response.content_length
+            if request.method == "HEAD" or (length is not None and length <= _HELD):
                 answer: web.StreamResponse = web.Response(
                     status=response.status,
                     reason=response.reason,

@@ -76,12 +76,20 @@ def own_record(name: str, kind: str, port: int | None = None, **details: Any) ->
     return Record(name, kind, os.getpid(), start_time(os.getpid()) or "", port, details)
 
 
+def turn(layout: Layout, name: str) -> IO[str]:
+    """Waits for a lock of this root and holds it until it is closed."""
+    lock = layout.lock(name).open("a")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def hold(layout: Layout, name: str) -> IO[str]:
     """The lock that makes a second process of this kind impossible; it ends with the process."""
     lock = layout.lock(name).open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        lock.close()
         record = read_record(layout, name)
         who = f" (pid {record.pid})" if record else ""
         raise LocalError(f"another {name}{who} runs for {layout.root}; stop it first") from error
@@ -151,7 +159,9 @@ def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> tup
 def spawn_module(layout: Layout, module: str, name: str, *arguments: str) -> int:
     """Start one of our own programs with the interpreter that runs this one."""
     command = [sys.executable, "-m", module, str(layout.root), *arguments]
-    return spawn(command, layout.log(name), dict(os.environ))[0]
+    # A start out of a Git hook must not make the agent look at the hook's repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return spawn(command, layout.log(name), environment)[0]
 
 
 def trim_log(log: Path, limit: int) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CalledProcessError
 
 from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import Repository, load
@@ -47,8 +46,9 @@ def review(git: Git, commit: str, env: str, replicas: int) -> Review:
         raise Refused(str(error)) from error
     except DeclarationError as error:
         raise Refused(_few(error.problems)) from error
-    except (Refusal, CalledProcessError, OSError, ValueError) as error:
-        raise Refused(f"commit {commit[:12]} cannot be read: {error}") from error
+    except Exception as error:
+        # Whatever else a commit provokes, the loop that keeps the last good one running goes on.
+        raise Refused(f"commit {commit[:12]} cannot be read: {type(error).__name__}: {error}") from error
     return Review(commit, applications, files, declared)
 
 
@@ -56,13 +56,22 @@ def differences(reviewed: Review, env: str) -> list[str]:
     """Manifests that are not what the declarations of the same commit render to, one warning each."""
     if env not in reviewed.declared.environments:
         return [f"no Pulumi.{env}.yaml in this commit, so its manifests are compared with nothing"]
+    prefix = f"clusters/{env}/"
+    committed = {path: text for path, text in reviewed.files.items() if path.startswith(prefix)}
+    try:
+        found = _compared(reviewed.declared, env, committed)
+    except Exception as error:
+        return [
+            f"clusters/{env} could not be compared with its declarations: {type(error).__name__}: {error}"
+        ]
+    return [f"{path}: {kind}, compared with what the declarations render to" for path, kind in found]
+
+
+def _compared(declared: Repository, env: str, committed: Mapping[str, str]) -> list[tuple[str, str]]:
     # Imported where there is something to compare: the agent starts without it.
     from infra.render import compare, render
 
-    prefix = f"clusters/{env}/"
-    committed = {path: text for path, text in reviewed.files.items() if path.startswith(prefix)}
-    found = compare(render(reviewed.declared, env), committed)
-    return [f"{item.path}: {item.kind} compared with what the declarations render to" for item in found]
+    return [(item.path, item.kind) for item in compare(render(declared, env), committed)]
 
 
 def _few(problems: tuple[str, ...]) -> str:

@@ -29,6 +29,12 @@ class Sync:
         self.servers = servers
         self.objects: Objects = read_objects(layout.objects)
         self.desired: Mapping[str, Application] = {}
+        self._owners: Mapping[str, str] = {}
+
+    def aim(self, desired: Mapping[str, Application]) -> None:
+        """From the next step on, this is what has to run."""
+        self.desired = desired
+        self._owners = {service: name for name, app in desired.items() for service in app.services}
 
     def step(self, generation: int | None, in_flight: Mapping[str, int] | None, now: float) -> None:
         """One pass over all applications; `generation` is the one that the gateway reported."""
@@ -45,7 +51,7 @@ class Sync:
 
     def owner(self, service: str, before: str) -> str:
         """The application that names this service now, or else the one that started it."""
-        return next((name for name, app in self.desired.items() if service in app.services), before)
+        return self._owners.get(service, before)
 
     def application(self, name: str) -> Application:
         return self.desired.get(name, Application(name))

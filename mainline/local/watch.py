@@ -31,6 +31,7 @@ class Watch:
     _marker: Any = None
     _looked: float = float("-inf")
     _task: asyncio.Task[None] | None = None
+    _comparing: asyncio.Task[None] | None = None
 
     async def resume(self, accepted: str | None) -> None:
         """Start from the newest commit, or from the last one accepted before where the newest is refused."""
@@ -76,8 +77,13 @@ class Watch:
             return
         self.head, self.error, self.accepted, self.warnings = head, None, accepted, None
         self.seen, self.reviewed = seen, time.monotonic()
-        # Comparing renders everything; servers start meanwhile.
-        self.warnings = await asyncio.to_thread(differences, accepted, self.env)
+        # Comparing renders everything; servers start meanwhile, and a newer commit does not wait for it.
+        self._comparing = asyncio.create_task(self._compare(accepted))
+
+    async def _compare(self, accepted: Review) -> None:
+        warnings = await asyncio.to_thread(differences, accepted, self.env)
+        if self.accepted is accepted:
+            self.warnings = warnings
 
     def _git(self) -> Git:
         return Git(self.layout.gitops)

@@ -16,7 +16,7 @@ NAME, DIGEST = os.environ["V2SERVE_MODEL_NAME"], os.environ["V2SERVE_MODEL_DIGES
 
 
 def refuse(reason: str) -> None:
-    print(f"v2serve: model {NAME}: {reason}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"v2serve: model {NAME}: {reason}\n")
     sys.exit(1)
 
 

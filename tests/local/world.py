@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +17,7 @@ from mainline.git import Git
 from mainline.local.environment import Embedded
 
 FAKE = Path(__file__).with_name("fake_server.py")
-Change = Mapping[str, Any]
+Answer = tuple[int, dict[str, str], Any]
 
 
 def runtime(*command: str) -> dict[str, Any]:
@@ -32,7 +31,11 @@ def runtime(*command: str) -> dict[str, Any]:
 
 
 def service(model: str, digest: str, version: int = 1, replicas: int = 1, **extra: str) -> dict[str, Any]:
-    told = {"V2SERVE_MODEL_NAME": model, "V2SERVE_MODEL_DIGEST": digest, "V2SERVE_MODEL_VERSION": str(version)} | extra
+    told = {
+        "V2SERVE_MODEL_NAME": model,
+        "V2SERVE_MODEL_DIGEST": digest,
+        "V2SERVE_MODEL_VERSION": str(version),
+    } | extra
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -117,7 +120,9 @@ class World:
     def application(self, model: str, *manifests: Mapping[str, Any]) -> dict[str, Any]:
         """Changes that make a model's folder exactly these manifests."""
         folder = f"clusters/local/models/{model}/"
-        changes: dict[str, Any] = dict.fromkeys(self.git.files(self.head, lambda path: path.startswith(folder)))
+        changes: dict[str, Any] = dict.fromkeys(
+            self.git.files(self.head, lambda path: path.startswith(folder))
+        )
         return changes | {path_of(manifest, f"models/{model}"): manifest for manifest in manifests}
 
     def release(self, model: str, digest: str, **extra: Any) -> str:
@@ -154,11 +159,11 @@ class World:
     def status(self) -> dict[str, Any]:
         return self.environment.status() or {}
 
-    def ask(self, model: str, body: bytes = b"{}", **headers: str) -> tuple[int, dict[str, str], Any]:
+    def ask(self, model: str, body: bytes = b"{}", **headers: str) -> Answer:
         """POST to the model's infer path at the gateway."""
         return self.call("POST", f"/v2/models/{model}/infer", body, **headers)
 
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], Any]:
+    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         url = f"{self.environment.address}{path}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(url, body, named, method=method)  # noqa: S310
@@ -177,7 +182,9 @@ class World:
     def until(self, condition: Callable[[], Any], timeout: float = 15) -> Any:
         end = time.monotonic() + timeout
         while not (found := condition()):
-            assert time.monotonic() < end, f"not within {timeout} s; status: {json.dumps(self.status(), indent=1)}"
+            assert time.monotonic() < end, (
+                f"not within {timeout} s; status: {json.dumps(self.status(), indent=1)}"
+            )
             time.sleep(0.02)
         return found
 
@@ -191,6 +198,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode("utf-8", "replace")
-
-
-PYTHON = sys.executable
