@@ -54,7 +54,7 @@ class RequestCheck:
     def __init__(self, contract: Contract) -> None:
         self._inputs = {tensor.name: tensor for tensor in contract.inputs}
         self._outputs = {tensor.name: tensor for tensor in contract.outputs}
-        self._all_outputs = list(self._outputs)
+        self._all_outputs = list(contract.outputs)
 
     def inputs(self, request: InferRequest) -> list[tuple[TensorSpec, InputTensor]]:
         """Each input with its specification; 400 for wrong names, datatypes and shapes."""
@@ -76,7 +76,7 @@ class RequestCheck:
     def outputs(self, requested: list[RequestedOutput] | None) -> list[TensorSpec]:
         """What to answer: the outputs that the request names, or all; 400 for unknown or repeated names."""
         if not requested:
-            return list(self._outputs.values())
+            return self._all_outputs
         chosen: dict[str, TensorSpec] = {}
         for output in requested:
             spec = self._outputs.get(output.name)

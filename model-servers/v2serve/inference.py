@@ -46,8 +46,7 @@ class Inference:
     def _feeds(self, request: InferRequest) -> dict[str, Array]:
         feeds = {}
         for spec, tensor in self._check.inputs(request):
-            if tensor.parameters is not None and "binary_data_size" in tensor.parameters:
-                raise Refusal(400, f"input '{spec.name}': {_BINARY}")
+            _refuse_binary(tensor.parameters, "binary_data_size")
             feeds[spec.name] = from_json(spec.name, spec.datatype, tensor.shape, tensor.data)
         return feeds
 
@@ -65,9 +64,9 @@ class Inference:
 
 
 def _refuse_binary(parameters: Parameters | None, key: str) -> None:
-    if parameters is not None and parameters.get(key):
+    if parameters is not None and parameters.get(key, False) is not False:
         raise Refusal(400, f"parameter {key}: {_BINARY}")
 
 
 def _output(spec: TensorSpec, array: Array) -> OutputTensor:
-    return OutputTensor(spec.name, array.shape, spec.datatype, to_json(array))
+    return OutputTensor(spec.name, array.shape, spec.datatype, to_json(spec.name, spec.datatype, array))

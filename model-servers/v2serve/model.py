@@ -51,12 +51,12 @@ class OnnxModel:
         _check_graph("outputs", self.contract.outputs, self._session.get_outputs())
         self._symbols = _shared_symbols(self._session.get_inputs())
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> Sequence[Array]:
+    def run(self, outputs: list[str], feeds: dict[str, Array]) -> Sequence[Array]:
         """The named outputs, in that order; Refusal 400 if the input's values are at fault, else 500."""
         if self._symbols:
             _check_symbols(self._symbols, feeds)
         try:
-            arrays: Sequence[Array] = self._session.run(list(outputs), dict(feeds))
+            arrays: Sequence[Array] = self._session.run(outputs, feeds)
         except _RUN_ERRORS as error:
             raise _refusal(error, feeds) from error
         return arrays

@@ -82,8 +82,12 @@ class App:
         metrics.in_flight += 1
         body, headers = b"", self._headers
         try:
-            body = await self._body(scope, exchange)
-            status, answer = 200, await self._answer(body)
+            length = self._admit(scope)
+            if length is None or length > self._max_body_bytes:
+                body = await self._bounded(exchange, length)
+            else:
+                body = await exchange()
+            status, answer = 200, self._infer(body) if self._executor is None else await self._elsewhere(body)
         except Refusal as refusal:
             status, answer = refusal.status, _error(str(refusal))
             if status == 405:
@@ -96,25 +100,23 @@ class App:
         exchange.response_bytes(status, headers, answer)
         metrics.observe(status, time.perf_counter() - begin, len(body), len(answer))
 
-    async def _answer(self, body: bytes) -> bytes:
-        if self._executor is None:
-            return self._infer(body)
+    async def _elsewhere(self, body: bytes) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._infer, body)
 
-    async def _body(self, scope: Scope, exchange: Exchange) -> bytes:
+    def _admit(self, scope: Scope) -> int | None:
+        """The declared length of a body that is worth reading."""
         if scope.method != "POST":
             raise Refusal(405, f"{scope.method} is not offered here; use POST")
         headers = scope.headers
         _check_content(headers)
         length = headers.get("content-length")
-        if length is None:
-            return await self._streamed(exchange)
-        if int(length) > self._max_body_bytes:
-            await _discard(exchange, int(length))
-            raise Refusal(413, self._too_large(f"{length} bytes"))
-        return await exchange()
+        return None if length is None else int(length)
 
-    async def _streamed(self, exchange: Exchange) -> bytes:
+    async def _bounded(self, exchange: Exchange, length: int | None) -> bytes:
+        """A body of unknown length, never holding more of it than is allowed."""
+        if length is not None:
+            await _discard(exchange, length)
+            raise Refusal(413, self._too_large(f"{length} bytes"))
         chunks, size = [], 0
         async for chunk in exchange:
             size += len(chunk)

@@ -33,28 +33,44 @@ DTYPES: dict[Datatype, np.dtype[Any]] = {
 _FP32_LIMIT = 3.4028235677973362e38
 _Float32 = Annotated[float, msgspec.Meta(ge=-_FP32_LIMIT, le=_FP32_LIMIT)]
 _JSON_TYPES: dict[str, Any] = {"BOOL": bool, "BYTES": str, "FP32": _Float32, "FP64": float}
+_BAD_DATA = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError)
 _NESTED = re.compile(rb"\s*\[\s*\[")
 
 
 def from_json(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw) -> Array:
     """The array of this shape; 400 names the input if a value, the count or the nesting does not fit."""
     if datatype == "FP16":
-        raise Refusal(
-            400, f"input '{name}': FP16 data cannot be sent as JSON; send FP32 to a model that takes it"
-        )
-    nested = len(shape) > 1 and _NESTED.match(data) is not None
+        raise Refusal(400, f"input '{name}': FP16 data cannot be sent as JSON; use a model that takes FP32")
     try:
-        values = _decoder(datatype, len(shape) if nested else 1).decode(data)
-        array = np.array(values, DTYPES[datatype])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        values = _decoder(datatype, 1).decode(data)
+        if len(values) != math.prod(shape):
+            needs = math.prod(shape)
+            raise Refusal(
+                400, f"input '{name}': shape {shape} needs {needs} values, data holds {len(values)}"
+            )
+        return np.array(values, DTYPES[datatype]).reshape(shape)
+    except _BAD_DATA as error:
+        if len(shape) > 1 and _NESTED.match(data):
+            return _from_nested(name, datatype, shape, data)
         raise Refusal(400, f"input '{name}': data is not {datatype}: {error}") from None
+
+
+def _from_nested(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw) -> Array:
+    try:
+        array = np.array(_decoder(datatype, len(shape)).decode(data), DTYPES[datatype])
+    except _BAD_DATA as error:
+        raise Refusal(400, f"input '{name}': data is not {datatype} nested as {shape}: {error}") from None
     except ValueError:  # numpy's message for rows of different lengths explains numpy, not the request
         raise Refusal(400, f"input '{name}': data is ragged; give every row the same length") from None
-    return _shaped(name, array, shape, nested)
+    if list(array.shape) != shape:
+        raise Refusal(400, f"input '{name}': data is nested as {list(array.shape)}, but shape says {shape}")
+    return array
 
 
-def to_json(array: Array) -> list[Any]:
-    """Flat row-major Python values; float32 keeps its exact value."""
+def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
+    """Flat row-major Python values; float32 keeps its exact value. 400 for FP16."""
+    if datatype == "FP16":
+        raise Refusal(400, f"output '{name}': FP16 data cannot be sent as JSON; ask for other outputs")
     values: list[Any] = array.ravel().tolist()
     return values
 
@@ -65,17 +81,3 @@ def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[Any]:
     for _ in range(depth):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
-
-
-def _shaped(name: str, array: Array, shape: list[int], nested: bool) -> Array:
-    if nested:
-        if list(array.shape) != shape:
-            raise Refusal(
-                400, f"input '{name}': data is nested as {list(array.shape)}, but shape says {shape}"
-            )
-        return array
-    if array.size != math.prod(shape):
-        raise Refusal(
-            400, f"input '{name}': shape {shape} needs {math.prod(shape)} values, data holds {array.size}"
-        )
-    return array.reshape(shape)
