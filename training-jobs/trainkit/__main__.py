@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from trainkit.bytecode import keep_bytecode
 from trainkit.errors import TrainError
 from trainkit.job import Job, read_job
 from trainkit.stage import PREFIX
@@ -15,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         job = read_job(chosen.folder)
+        keep_bytecode(job.folder)
         if chosen.verb == "fetch":
             _fetch(job)
         elif chosen.verb == "register":

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from trainkit.bytecode import scratch
 from trainkit.errors import TrainError
 from trainkit.job import Job
 from trainkit.stage import PREFIX
 
+NOISE = ("> ", "Generating lock file", "Updating lock file", "Use `dvc push`")
 GRACE = 5.0  # seconds between asking a process group to end and ending it
 
 
@@ -58,7 +60,7 @@ class _Said:
                 self._reasons.append(line.removeprefix(PREFIX).strip())
             elif line.startswith("ERROR:"):
                 self._errors.append(line.removeprefix("ERROR:").strip())
-            elif line.strip():
+            elif line.strip() and not line.startswith(NOISE):
                 sys.stderr.write(line)
                 sys.stderr.flush()
 
@@ -90,15 +92,11 @@ def _environment(folder: Path) -> dict[str, str]:
     binaries = str(Path(sys.executable).parent)
     found = dict(os.environ, PATH=f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}")
     found.update(DVC_NO_ANALYTICS="1", DVC_STUDIO_OFFLINE="1", PYTHONUNBUFFERED="1")
-    found.setdefault("DVC_SITE_CACHE_DIR", str(_repository(folder) / ".dvc" / "tmp" / "site"))
+    found.setdefault("DVC_SITE_CACHE_DIR", str(scratch(folder) / "site"))
+    if sys.pycache_prefix:
+        found["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        found.pop("PYTHONDONTWRITEBYTECODE", None)
     return found
-
-
-def _repository(folder: Path) -> Path:
-    for parent in (folder, *folder.parents):
-        if (parent / ".dvc").is_dir():
-            return parent
-    raise TrainError(f"{folder} is in no DVC repository: no .dvc folder above it; use a whole checkout")
 
 
 @contextmanager
