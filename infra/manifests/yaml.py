@@ -108,10 +108,15 @@ def _less(left: str, right: str, index: int) -> bool:
         return a < b if a.isalpha() and b.isalpha() else b.isalpha()
     lead = _significant(left, index) if "0" in (a, b) else ""
     runs = [lead + "".join(_digits(text, index)) for text in (left, right)]
-    numbers = [int(run or "0") for run in runs]
+    numbers = [_int64(int(run or "0")) for run in runs]
     if numbers[0] != numbers[1]:
         return numbers[0] < numbers[1]
     return len(runs[0]) < len(runs[1]) if len(runs[0]) != len(runs[1]) else a < b
+
+
+def _int64(number: int) -> int:
+    """Go's arithmetic wraps."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def _significant(text: str, index: int) -> str:

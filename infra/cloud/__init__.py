@@ -1,0 +1,1 @@
+"""The Pulumi shell: turns declarations into resources; no decisions live here."""
