@@ -9,7 +9,7 @@ from trainkit.table import read_table
 
 def train() -> str:
     table = read_table(DATA, SCHEMA)
-    # In float64: the sums of float32 features would stop the solver early.
+    # In float64, as evaluation fits: the sums of float32 features would stop the solver early.
     model = regression().fit(table.features.astype("float64"), table.labels)
     save_model(model)
     return f"{model[-1].coef_.size} coefficients after {model[-1].n_iter_[0]} steps from {len(table)} rows"

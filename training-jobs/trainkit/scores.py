@@ -36,9 +36,11 @@ class Evaluation:
 def out_of_fold(build: Callable[[], Any], table: Table, folds: Sequence[Fold]) -> Probabilities:
     """[rows, classes in sorted order]: each row is answered by the model that was not shown it."""
     answers = np.empty((len(table), len(np.unique(table.labels))))
+    # In float64, as train.py fits: the sums of float32 features would stop a solver early.
+    features = table.features.astype(np.float64)
     for train, test in folds:
-        model = build().fit(table.features[train], table.labels[train])
-        answers[test] = model.predict_proba(table.features[test])
+        model = build().fit(features[train], table.labels[train])
+        answers[test] = model.predict_proba(features[test])
     return answers
 
 
