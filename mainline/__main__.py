@@ -28,7 +28,7 @@ def main() -> None:
 def _expected(error: Exception) -> bool:
     """Refusals of every room, and what the machine refuses (a read-only disk): one line, no traceback."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"Refusal", "DeclarationError", "RenderError", "LocalError", "OSError"})
+    return bool(names & {"Refusal", "DeclarationError", "NormalFormError", "LocalError", "OSError"})
 
 
 if __name__ == "__main__":

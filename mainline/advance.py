@@ -7,12 +7,13 @@ from mainline.errors import Refusal
 from mainline.places import Places
 from mainline.promote import refuse_unknown
 from mainline.rollout import advanced
-from mainline.truth import stack
+from mainline.truth import fresh_truth
 
 
 def advance(places: Places, model: str, env: str, traffic: int | None) -> Delivered | None:
     """Give the candidate its next share, or `traffic` per cent; 100 makes it the stable version."""
-    environment = stack(places, env)
+    where = fresh_truth(places, env)
+    environment = where.environment
     refuse_unknown(places, model)
 
     def decide(repository: Repository) -> Decision:
@@ -21,7 +22,7 @@ def advance(places: Places, model: str, env: str, traffic: int | None) -> Delive
         share = f"to {after.candidate.traffic} %" if after.candidate else "to all traffic"
         return Decision(after, "advance", f"Advance {model} version {shown.version} in {env} {share}")
 
-    return deliver(places, model, env, decide)
+    return deliver(places, where, model, decide)
 
 
 def released(repository: Repository, model: str, env: str) -> Release:

@@ -302,3 +302,5 @@ def doctor(as_json: Json = False) -> None:
 # DVC, MLflow and Pulumi report home unless they are told not to; nothing that we start does.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A registry that is down is said after seconds, not after MLflow's seven retries of minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")

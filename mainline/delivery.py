@@ -10,7 +10,7 @@ from infra.render import compare, render
 from mainline.errors import Refusal
 from mainline.git import Changes, Git
 from mainline.places import Places
-from mainline.truth import MAIN, Truth, fresh_truth
+from mainline.truth import MAIN, Truth
 
 _ATTEMPTS = 20
 
@@ -50,13 +50,12 @@ Decide = Callable[[Repository], Decision | None]
 """Everything declared at the newest commit -> what to change, or None when nothing has to."""
 
 
-def deliver(places: Places, model: str, env: str, decide: Decide) -> Delivered | None:
+def deliver(places: Places, where: Truth, model: str, decide: Decide) -> Delivered | None:
     """Make the one commit of a decision; None when nothing has to change.
 
     Of two deliveries at once the second loses the race for the reference, decides again on the commit of the first,
     and lands on top of it: history stays linear, and nothing is half-written.
     """
-    where = fresh_truth(places, env)
     refuse_unpublished(places, where, model)
     for _ in range(_ATTEMPTS):
         base = where.head()
@@ -64,7 +63,7 @@ def deliver(places: Places, model: str, env: str, decide: Decide) -> Delivered |
         if decision is None:
             return None
         commit = where.git.commit(
-            (base,), _changes(where, base, model, decision), decision.message(model, env)
+            (base,), _changes(where, base, model, decision), decision.message(model, where.environment.name)
         )
         if not where.embedded:
             return _propose(where, commit, model, decision)

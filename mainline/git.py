@@ -13,8 +13,11 @@ Changes = Mapping[str, str | None]
 """Path -> new text, or None where the file goes."""
 
 # A fresh machine has no user.name; commits of the embedded environment then speak for the tool.
-_FALLBACK_NAME = "Mainline"
-_FALLBACK_MAIL = "mainline@localhost"
+_FALLBACK_IDENTITY = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Mainline"), ("EMAIL", "mainline@localhost"))
+}
 _OF_A_HOOK = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_QUARANTINE_PATH"}
 
 
@@ -24,10 +27,16 @@ class Git:
 
     folder: Path
 
-    def run(self, *arguments: str, stdin: bytes | None = None, check: bool = True) -> str:
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | None = None,
+        check: bool = True,
+        extra: Mapping[str, str] | None = None,
+    ) -> str:
         done = subprocess.run(
             ["git", "-C", str(self.folder), *arguments],
-            input=stdin, capture_output=True, check=False, env=_environment(),
+            input=stdin, capture_output=True, check=False, env={**_environment(), **(extra or {})},
         )  # fmt: skip
         if check and done.returncode:
             raise Refusal(f"git {arguments[0]} in {self.folder.name}: {_cause(done.stderr)}")
@@ -76,7 +85,13 @@ class Git:
             else []
         )
         flags = [flag for parent in parents for flag in ("-p", parent)]
-        return self.run("commit-tree", *signing, tree, *flags, stdin=message.encode()).strip()
+        arguments = ("commit-tree", *signing, tree, *flags)
+        return self.run(*arguments, stdin=message.encode(), extra=self._identity()).strip()
+
+    def _identity(self) -> dict[str, str]:
+        """Nothing where git knows who commits, and the tool's name on a fresh machine, where it does not."""
+        known = self.run("config", "user.email", check=False) or os.environ.get("GIT_COMMITTER_EMAIL")
+        return {} if known else dict(_FALLBACK_IDENTITY)
 
     def tree(self, base: str, changes: Changes) -> str:
         """The tree of a commit with some files changed."""
@@ -108,23 +123,7 @@ class Git:
 def _environment() -> dict[str, str]:
     # Inside a hook git names the repository of the hook; each call here names its own.
     known = {key: value for key, value in os.environ.items() if key not in _OF_A_HOOK}
-    known |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-    if not _configured("user.name"):
-        known.setdefault("GIT_AUTHOR_NAME", _FALLBACK_NAME)
-        known.setdefault("GIT_COMMITTER_NAME", _FALLBACK_NAME)
-    if not _configured("user.email"):
-        known.setdefault("GIT_AUTHOR_EMAIL", _FALLBACK_MAIL)
-        known.setdefault("GIT_COMMITTER_EMAIL", _FALLBACK_MAIL)
-    return known
-
-
-_KNOWN: dict[str, bool] = {}
-
-
-def _configured(key: str) -> bool:
-    if key not in _KNOWN:
-        _KNOWN[key] = subprocess.run(["git", "config", key], capture_output=True, check=False).returncode == 0
-    return _KNOWN[key]
+    return {**known, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 
 
 def _fast_import(reference: str, base: str, changes: Changes) -> Iterator[bytes]:

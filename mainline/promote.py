@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from infra.declarations.model import ServedModel
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
-from mainline.delivery import Decision, Delivered, deliver
+from mainline.delivery import Decision, Delivered, deliver, refuse_unpublished
 from mainline.errors import Refusal
 from mainline.places import Places
 from mainline.registry import RegisteredVersion, Registry
 from mainline.rollout import Mode, promoted
 from mainline.store import Store
-from mainline.truth import stack
+from mainline.truth import fresh_truth
 from policies.gates import Finding, examine, passed
 
 Say = Callable[[str], None]
@@ -50,8 +50,10 @@ def promote(
     Raises Refusal for an unknown model, version or environment, a gate that is not met, bytes that are not what the
     registry says, and a clone or remote that does not allow the commit.
     """
-    environment = stack(places, env)
+    where = fresh_truth(places, env)
+    environment = where.environment
     refuse_unknown(places, model)
+    refuse_unpublished(places, where, model)
     registry = Registry(registry_uri(places, environment.registry))
     say(f"reading {model} in the registry")
     version = registry.version(model, number)
@@ -70,7 +72,7 @@ def promote(
         say("writing the commit")
         return _decision(model, env, release, after, made.mode)
 
-    made.delivered = deliver(places, model, env, decide)
+    made.delivered = deliver(places, where, model, decide)
     return made
 
 

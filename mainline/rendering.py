@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.declarations.repository import load
-from infra.render import Difference, compare, existing, read_tree, render, write
+from infra.declarations.tree import read_tree
+from infra.render import Difference, compare, read_rendered, render, write
 from mainline.errors import Refusal
 from mainline.places import Places
 
@@ -30,7 +31,7 @@ def rendering(places: Places, envs: Sequence[str], check: bool) -> list[Rendered
     for env in envs or sorted(repository.environments):
         wanted = render(repository, env)
         differences = (
-            compare(wanted, existing(places.root, env)) if check else write(places.root, env, wanted)
+            compare(wanted, read_rendered(places.root, env)) if check else write(places.root, env, wanted)
         )
         found.append(Rendered(env, len(wanted), differences))
     return found

@@ -10,14 +10,14 @@ from mainline.places import Places
 from mainline.promote import refuse_unknown, store_url
 from mainline.rollout import rolled_back
 from mainline.store import Store
-from mainline.truth import Truth, fresh_truth, stack
+from mainline.truth import Truth, fresh_truth
 
 
 def rollback(places: Places, model: str, env: str, number: int | None) -> Delivered | None:
     """End a running rollout, or go back to the release before this one (or to version `number` of the history)."""
-    environment = stack(places, env)
     refuse_unknown(places, model)
     where = fresh_truth(places, env)
+    environment = where.environment
 
     def decide(repository: Repository) -> Decision | None:
         release = released(repository, model, env)
@@ -29,7 +29,7 @@ def rollback(places: Places, model: str, env: str, number: int | None) -> Delive
             raise Refusal(f"{model} version {after.stable.version} cannot serve again: {problem}")
         return Decision(after, "rollback", f"Roll back {model} in {env} to version {after.stable.version}")
 
-    return deliver(places, model, env, decide)
+    return deliver(places, where, model, decide)
 
 
 def _after(where: Truth, release: Release, model: str, number: int | None) -> Release:

@@ -84,15 +84,38 @@ def _register(client, experiment, folder, version, metrics, committed) -> str:
     return digest
 
 
+_MODEL = """\
+name: {name}
+owner: flowers
+description: a model of the tests
+job: {name}
+gates:
+  - {{metric: accuracy, at_least: 0.95}}
+  - {{metric: log_loss, at_most: 0.5}}
+objective: {{latency_p95_ms: 20, availability: 0.999}}
+"""
+_JOB = """\
+name: {name}
+owner: flowers
+model: {name}
+data:
+  - {{name: iris.csv, sha256: %s, package: sklearn.datasets.data/iris.csv}}
+""" % ("a" * 64)
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory) -> Path:
-    """The declarations of this repository in a Git repository of their own, rendered and committed."""
+    """Two models and this repository's environments in a Git repository of their own, rendered and committed."""
     folder = tmp_path_factory.mktemp("template") / "repository"
-    wanted = ("Pulumi", "model-servers/", "training-jobs/", "requirements.lock", ".gitignore")
-    for path in tracked():
-        if path.startswith(wanted) and "/releases/" not in path:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes((ROOT / path).read_bytes())
+    texts = {
+        path: (ROOT / path).read_text() for path in tracked() if path.startswith(("Pulumi", ".gitignore"))
+    }
+    for name in ("iris", "production-tabular"):
+        texts[f"model-servers/{name}/model.yaml"] = _MODEL.format(name=name)
+        texts[f"training-jobs/{name}/job.yaml"] = _JOB.format(name=name)
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
     rendering(Places(folder), [], check=False)
     git = Git(folder)
     git.run("init", "-q", "--initial-branch=main")
@@ -101,9 +124,15 @@ def template(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _no_git_configuration(monkeypatch):
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+@pytest.fixture(scope="session", autouse=True)
+def _git_of_the_tests(tmp_path_factory):
+    """No configuration of the machine, and an identity that is not the tool's."""
+    config = tmp_path_factory.mktemp("git") / "config"
+    config.write_text("[user]\n\tname = Tester\n\temail = tester@localhost\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(config))
+        patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+        yield
 
 
 @pytest.fixture

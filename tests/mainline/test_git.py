@@ -10,9 +10,7 @@ from mainline.git import Git
 
 
 @pytest.fixture
-def git(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("HOME", str(tmp_path))
+def git(tmp_path):
     git = Git(tmp_path / "it")
     git.folder.mkdir()
     git.run("init", "-q", "--initial-branch=main")
@@ -24,8 +22,20 @@ def git(tmp_path, monkeypatch):
     return git
 
 
-def test_a_machine_without_a_git_identity_commits_as_the_tool(git):
-    assert git.run("log", "-1", "--format=%an <%ae>").strip() == "Mainline <mainline@localhost>"
+def _author(git, commit):
+    return git.run("log", "-1", "--format=%an <%ae>", commit).strip()
+
+
+def test_commits_carry_the_name_that_git_knows(git):
+    assert (
+        _author(git, git.commit((git.resolve("HEAD"),), {"a.txt": "x"}, "x\n")) == "Tester <tester@localhost>"
+    )
+
+
+def test_a_machine_without_a_git_identity_commits_as_the_tool(git, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    made = git.commit((git.resolve("HEAD"),), {"a.txt": "x"}, "x\n")
+    assert _author(git, made) == "Mainline <mainline@localhost>"
 
 
 def test_a_commit_changes_adds_and_removes_files_and_leaves_the_working_tree_alone(git):

@@ -15,8 +15,12 @@ _FILE_LINES, _FUNCTION_LINES = 400, 50
 def test_files_and_functions_fit_a_small_viewport(path):
     text = (ROOT / path).read_text("utf-8")
     assert text.count("\n") <= _FILE_LINES
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno >= _FUNCTION_LINES}
+    functions = [
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {
+        f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno >= _FUNCTION_LINES
+    }
     assert long == {}
 
 
@@ -44,9 +48,14 @@ def test_every_dependency_is_in_the_lock():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    wanted = [*project["project"]["dependencies"], *(one for group in project["dependency-groups"].values() for one in group)]
+    wanted = [
+        *project["project"]["dependencies"],
+        *(one for group in project["dependency-groups"].values() for one in group),
+    ]
     names = {re.split(r"[<>=!~ ;\[]", wish)[0].lower().replace("_", "-") for wish in wanted}
-    locked = set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", (ROOT / "requirements.lock").read_text("utf-8"), re.M))
+    locked = set(
+        re.findall(r"^([a-z0-9][a-z0-9.-]*)==", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
+    )
     assert names <= locked
 
 

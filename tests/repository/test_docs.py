@@ -20,7 +20,9 @@ def _text(path: str) -> str:
 
 def _commands(path: str) -> list[str]:
     text = _text(path)
-    fenced = [line.removeprefix("$ ").strip() for block in _FENCE.findall(text) for line in block.splitlines()]
+    fenced = [
+        line.removeprefix("$ ").strip() for block in _FENCE.findall(text) for line in block.splitlines()
+    ]
     return [*fenced, *_INLINE.findall(text)]
 
 
@@ -43,7 +45,9 @@ def test_make_targets_that_are_shown_exist(path):
 
 @pytest.fixture(scope="module")
 def verbs():
-    done = subprocess.run([sys.executable, "-m", "mainline", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mainline", "--help"], capture_output=True, text=True, check=True
+    )
     listed = done.stdout.split("Commands:")[1]
     return set(re.findall(r"^  ([a-z]+) ", listed, re.M))
 
@@ -65,7 +69,9 @@ def test_verbs_and_options_that_are_shown_exist(path, verbs):
 
 
 def _options(verb: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-m", "mainline", verb, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mainline", verb, "--help"], capture_output=True, text=True, check=True
+    )
     return set(re.findall(r"--[a-z][a-z-]*", done.stdout))
 
 
