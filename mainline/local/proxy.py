@@ -40,9 +40,14 @@ class Call:
     path: str
     headers: CIMultiDict[str]
     body: bytes
-    end: float
-    """When patience with missing endpoints is over, monotonic."""
+    end: float | None = None
+    """When patience with missing endpoints is over, monotonic; it begins when the first one is missed."""
     resent: int = 0
+
+    def patience(self) -> float:
+        """Seconds left to wait for an endpoint."""
+        self.end = self.end or time.monotonic() + PATIENCE
+        return self.end - time.monotonic()
 
 
 class Proxy:
@@ -70,7 +75,7 @@ class Proxy:
         target = self._find(request.method, path, request.headers)
         if target is None:
             return self._refused("none", "", 404, f"no route for {path.partition('?')[0][:200]}", began)
-        call = Call(request.method, path, _forwarded(request.headers), body, time.monotonic() + PATIENCE)
+        call = Call(request.method, path, _forwarded(request.headers), body)
         service = target.turn.next()
         self._mirror(target, call)
         try:
@@ -97,9 +102,10 @@ class Proxy:
                     if response is not None:
                         return await self._relay(request, response, target, service, began)
                 failed.add(url)
-            if time.monotonic() >= call.end:
+            left = call.patience()
+            if left <= 0:
                 return self._unavailable(target, service, began)
-            await self.backends.change(_PAUSE if url else min(0.25, call.end - time.monotonic() + 0.001))
+            await self.backends.change(_PAUSE if url else min(0.25, left))
             target, service = self._again(call, target, service)
 
     def _again(self, call: Call, target: Target, service: str) -> tuple[Target, str]:

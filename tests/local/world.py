@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from typing import Any
 import yaml
 
 from mainline.git import Git
+from mainline.local import records
 from mainline.local.environment import Embedded
 
 FAKE = Path(__file__).with_name("fake_server.py")
@@ -93,6 +98,7 @@ class World:
 
     root: Path
     environment: Embedded = field(init=False)
+    first: str = ""
 
     def __post_init__(self) -> None:
         state = self.root / ".mainline"
@@ -187,6 +193,39 @@ class World:
             )
             time.sleep(0.02)
         return found
+
+    def signal(self, pid: Any, number: int) -> None:
+        os.kill(int(pid), number)
+
+    def kill(self, pid: Any) -> None:
+        self.signal(pid, signal.SIGKILL)
+        self.until(lambda: records.exit_code(int(pid)) is not None or records.start_time(int(pid)) is None)
+
+    def end(self, pid: Any) -> None:
+        self.signal(pid, signal.SIGTERM)
+        self.until(lambda: records.exit_code(int(pid)) is not None or records.start_time(int(pid)) is None)
+
+    def pause(self, pid: Any) -> None:
+        self.signal(pid, signal.SIGSTOP)
+
+    def proceed(self, pid: Any) -> None:
+        self.signal(pid, signal.SIGCONT)
+
+    def background(self, work: Callable[[], Answer]) -> "Future[Answer]":
+        pool = ThreadPoolExecutor(1)
+        answer = pool.submit(work)
+        pool.shutdown(wait=False)
+        return answer
+
+    def direct(self, port: int, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return _json(answer.read())
+
+    def program(self, module: str, *arguments: str) -> tuple[int, str]:
+        """Run one of our programs to its end: exit code and what it said."""
+        command = [sys.executable, "-m", module, str(self.root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode, done.stderr
 
     def pids(self) -> dict[str, int]:
         folder = self.root / ".mainline" / "run"
