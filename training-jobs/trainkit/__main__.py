@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from trainkit.job import Job, read_job
 from trainkit.stage import PREFIX
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled as Ctrl-C is: children end, an unfinished registration is marked as failed."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 refused with one line on stderr, 2 wrong usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 refused with one line on stderr, 2 wrong usage, 130 or 143 interrupted."""
     chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         job = read_job(chosen.folder)
         keep_bytecode(job.folder)
@@ -25,9 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
             _run(job, register=not chosen.no_register)
     except TrainError as error:
         return _say(f"{PREFIX}{error}", 1)
-    except KeyboardInterrupt:
-        return _say(f"{PREFIX}interrupted; run it again to go on", 130)
+    except KeyboardInterrupt as interrupt:
+        return _say(
+            f"{PREFIX}interrupted; run it again to go on", 143 if isinstance(interrupt, Terminated) else 130
+        )
     return 0
+
+
+def _terminated(*_: object) -> None:
+    raise Terminated
 
 
 def _parser() -> argparse.ArgumentParser:

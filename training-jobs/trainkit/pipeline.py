@@ -1,5 +1,6 @@
 """Run a job's DVC pipeline as one process group that never outlives us."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,18 +18,15 @@ from trainkit.job import Job
 from trainkit.stage import PREFIX
 
 NOISE = ("> ", "Generating lock file", "Updating lock file", "Use `dvc push`")
+LOCK_WAIT = 60.0  # seconds
 GRACE = 5.0  # seconds between asking a process group to end and ending it
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, handled as Ctrl-C is: children first."""
 
 
 def reproduce(job: Job, meanwhile: Callable[[], object]) -> None:
     """`dvc repro` within the job's deadline, doing `meanwhile` beside it; its lines go to stderr."""
     began = time.monotonic()
-    with _terminable():
-        child = _start(job)
+    with alone(job.folder, LOCK_WAIT) as lock:
+        child = _start(job, lock)
         said = _Said(child.stdout)
         try:
             meanwhile()
@@ -71,7 +69,33 @@ class _Said:
         return next(iter(self._reasons or self._errors), "")
 
 
-def _start(job: Job) -> subprocess.Popen[str]:
+@contextmanager
+def alone(folder: Path, wait: float) -> Iterator[int]:
+    """A lock on the job's folder, waited for up to `wait` seconds.
+
+    The pipeline inherits it: if we are killed, the next run waits until the stage that we left behind ends.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _acquire(handle, folder, time.monotonic() + wait)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _acquire(handle: int, folder: Path, until: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TrainError(
+                    f"{folder} is being trained by another process: wait for it, or end it"
+                ) from None
+            time.sleep(0.1)
+
+
+def _start(job: Job, lock: int) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"],
@@ -82,6 +106,7 @@ def _start(job: Job) -> subprocess.Popen[str]:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=[lock],
         )
     except OSError as error:
         raise TrainError(f"dvc cannot be started: {error.strerror}") from None
@@ -97,18 +122,6 @@ def _environment(folder: Path) -> dict[str, str]:
         found["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         found.pop("PYTHONDONTWRITEBYTECODE", None)
     return found
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -1,5 +1,6 @@
 """Open the MLflow registry, or say in one line why it cannot be opened."""
 
+import fcntl
 import logging
 import os
 import sqlite3
@@ -33,10 +34,26 @@ def opened() -> "MlflowClient":
     uri = os.environ.get(URI)
     if not uri:
         raise TrainError(f"{URI} is not set: sqlite:////folder/mlflow.db, or the address of an MLflow server")
-    if uri.startswith(DATABASE):
-        check_database(Path(uri.removeprefix(DATABASE)), float(os.environ.get(LOCK_WAIT, "30")))
-    with one_line(uri):
+    if not uri.startswith(DATABASE):
+        with one_line(uri):
+            return _client(uri)
+    path = Path(uri.removeprefix(DATABASE))
+    with _first_alone(path), one_line(uri):
+        check_database(path, float(os.environ.get(LOCK_WAIT, "30")))
         return _client(uri)
+
+
+@contextmanager
+def _first_alone(path: Path) -> Iterator[None]:
+    """Two jobs must not create the tables of one new database at once; MLflow's own lock does not prevent that."""
+    if not path.parent.is_dir():
+        raise TrainError(f"the folder of the MLflow database {path} does not exist: mkdir -p {path.parent}")
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -65,8 +82,6 @@ def one_line(uri: str) -> Iterator[None]:
 
 def check_database(path: Path, wait: float) -> None:
     """Refuse before MLflow does, which retries a locked database for a minute; `wait` is in seconds."""
-    if not path.parent.is_dir():
-        raise TrainError(f"the folder of the MLflow database {path} does not exist: mkdir -p {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise TrainError(
             f"the MLflow database {path} is read-only: give this user write access, or set {URI}"
