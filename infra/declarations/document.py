@@ -8,6 +8,8 @@ import yaml
 
 from infra.declarations.errors import DeclarationError, Key, Location, problem
 
+_DEEPEST = 100
+_LARGEST = 1 << 20
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = (
     ("bool", r"true|false", "tf"),
@@ -69,9 +71,23 @@ def read_document(file: str, text: str) -> Document:
     return Document(file, value, reading.lines)
 
 
+def _refuse_deep(file: str, text: str) -> None:
+    """libyaml's composer recurses in C, where a deep document ends the process; so count before composing."""
+    if len(text) > _LARGEST:
+        raise DeclarationError([f"{file}:1: is longer than {_LARGEST} characters; split it"])
+    if sum(text.count(opening) for opening in ("[", "{", "- ", "? ")) < _DEEPEST:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise DeclarationError([f"{file}:1: is nested more than {_DEEPEST} deep; write it flatter"])
+
+
 def _compose(file: str, text: str) -> yaml.Node | None:
     loader = None
     try:
+        _refuse_deep(file, text)
         loader = _Loader(text)
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
