@@ -41,7 +41,7 @@ class Exchange(Protocol):
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
 
 
-Answer = tuple[int, bytes]
+Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
 
 class App:
@@ -129,10 +129,6 @@ class App:
         return f"the body has {given}; V2SERVE_MAX_BODY_BYTES allows {self._max_body_bytes}"
 
     def _read(self, scope: Scope, exchange: Exchange) -> None:
-        if scope.path == "/metrics" and scope.method in _GET:
-            content_type, text = self._exposition.render(scope.headers.get("accept") or "")
-            exchange.response_bytes(200, [("content-type", content_type), *self._headers[1:]], text)
-            return
         answer = self._reads.get(scope.path)
         if answer is None:
             exchange.response_bytes(*self._unrouted(scope.path))
@@ -140,35 +136,46 @@ class App:
             refusal = _error(f"{scope.method} is not offered here; use GET")
             exchange.response_bytes(405, [*self._headers, ("allow", _GET)], refusal)
         else:
-            status, text = answer()
-            exchange.response_bytes(status, self._headers, text)
+            exchange.response_bytes(*answer(scope))
 
-    def _unrouted(self, path: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _exposed(self, scope: Scope) -> Answer:
+        content_type, text = self._exposition.render(scope.headers.get("accept") or "")
+        return 200, [("content-type", content_type), *self._headers[1:]], text
+
+    def _unrouted(self, path: str) -> Answer:
         """Why nothing is here: Git decides, another model, another version, or a path that V2 does not have."""
         if path.startswith("/v2/repository"):
             return 501, self._headers, _error(_ONLY_GIT)
         return 404, self._headers, _error(_absence(self._identity, path))
 
-    def _routes(self) -> dict[str, Callable[[], Answer]]:
+    def _routes(self) -> dict[str, Callable[[Scope], Answer]]:
         identity = self._identity
-        server, model = encode(server_metadata()), encode(model_metadata(identity))
-        reads: dict[str, Callable[[], Answer]] = {
-            "/v2": lambda: (200, server),
-            "/v2/": lambda: (200, server),
-            "/v2/health/live": lambda: (200, b'{"live":true}'),
-            "/v2/health/ready": lambda: self._ready({"ready": True, "live": True}),
-            "/v2/models": lambda: (200, encode({"models": [identity.name]})),
+        server = self._fixed(server_metadata())
+        reads: dict[str, Callable[[Scope], Answer]] = {
+            "/v2": server,
+            "/v2/": server,
+            "/v2/health/live": self._fixed({"live": True}),
+            # KServe reads "ready"; the letter of the specification says "live".
+            "/v2/health/ready": self._readiness({"ready": True, "live": True}),
+            "/v2/models": self._fixed({"models": [identity.name]}),
+            "/metrics": self._exposed,
         }
         for root in identity.roots:
-            reads[root] = lambda: (200, model)
-            reads[f"{root}/ready"] = lambda: self._ready({"name": identity.name, "ready": True})
+            reads[root] = self._fixed(model_metadata(identity))
+            reads[f"{root}/ready"] = self._readiness({"name": identity.name, "ready": True})
         return reads
 
-    def _ready(self, answer: dict[str, object]) -> Answer:
-        if self._metrics.ready:
-            return 200, encode(answer)
+    def _fixed(self, message: object) -> Callable[[Scope], Answer]:
+        text = encode(message)
+        return lambda _: (200, self._headers, text)
+
+    def _readiness(self, message: dict[str, object]) -> Callable[[Scope], Answer]:
+        ready = encode(message)
         # Probes read the status, clients the field, people the error.
-        return 503, encode({**answer, "ready": False, "error": "draining: the server was told to stop"})
+        draining = encode({**message, "ready": False, "error": "draining: the server was told to stop"})
+        return lambda _: (
+            (200, self._headers, ready) if self._metrics.ready else (503, self._headers, draining)
+        )
 
 
 def _check_content(headers: Headers) -> None:

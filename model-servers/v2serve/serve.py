@@ -1,6 +1,7 @@
 """Start a server: fetch, verify, load, warm up, listen; and drain it when it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -27,7 +28,8 @@ _INLINE_SECONDS = 0.005
 _POLL_SECONDS = 0.01
 _LAST_ANSWERS_SECONDS = 0.05
 # An upload that takes longer than this after the grace is given up.
-_STUCK_SECONDS = 5.0
+_STUCK_SECONDS = 3.0
+_CLOSE_SECONDS = 1.0
 
 
 class StartError(RuntimeError):
@@ -110,7 +112,8 @@ async def _run(settings: Settings, app: App, metrics: Metrics, begin: float) -> 
     if not serving.done():
         await _drain(settings.drain_seconds, app, metrics)
         server.stop()  # type: ignore[no-untyped-call]
-    await serving
+    with contextlib.suppress(TimeoutError):  # an upload that never ends is cut off
+        await asyncio.wait_for(serving, _CLOSE_SECONDS)
 
 
 async def _drain(grace: float, app: App, metrics: Metrics) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from v2serve.artifact import ArtifactError, digest, parse_sums, verify, write_sums
 
 _HEX = "0" * 64
@@ -74,7 +75,7 @@ def test_any_tree_verifies_against_its_own_digest_and_coreutils_agree(tree: dict
         assert parse_sums((folder / "SHA256SUMS").read_bytes()).keys() == tree.keys()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(tree=_trees, data=st.data())
 def test_any_flipped_bit_is_refused(tree: dict[str, bytes], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as root:
@@ -89,7 +90,7 @@ def test_any_flipped_bit_is_refused(tree: dict[str, bytes], data: st.DataObject)
             verify(folder, named)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tree=_trees, data=st.data(), change=st.sampled_from(["add", "remove", "rename"]))
 def test_any_added_removed_or_renamed_file_is_refused(
     tree: dict[str, bytes], data: st.DataObject, change: str

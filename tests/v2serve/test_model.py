@@ -1,0 +1,145 @@
+"""What is loaded is what was reviewed: contract, graph and golden answer must agree."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.v2serve.artifacts import identity, iris, lookup, write
+from v2serve.artifact import ArtifactError
+from v2serve.inference import Inference
+from v2serve.model import OnnxModel
+from v2serve.warmup import warm_up
+
+
+def _start(folder: Path) -> float:
+    return warm_up(Inference(OnnxModel(folder, 1), "iris", None), folder)
+
+
+def _edit(path: Path, change: Callable[[Any], Any]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_the_golden_request_is_answered_as_reviewed(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+    assert 0 < _start(tmp_path) < 1
+
+
+@pytest.mark.parametrize("file", ["contract.json", "golden.json"])
+@pytest.mark.parametrize(
+    ("content", "reason"), [("{", "truncated"), ("[]", "Expected `object`"), (None, "No such")]
+)
+def test_a_missing_or_malformed_description_is_refused_by_name(
+    tmp_path: Path, file: str, content: str | None, reason: str
+) -> None:
+    write(tmp_path, iris())
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    with pytest.raises(ArtifactError, match=f"^{file}: .*{reason}"):
+        _start(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", None])
+def test_bytes_that_are_not_a_model_are_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    write(tmp_path, iris())
+    (tmp_path / "model.onnx").unlink()
+    if content is not None:
+        (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"^model\.onnx: \S[^\n]*$"):
+        _start(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c["inputs"][0].update(name="x"), r"inputs \['x'\] differ from the graph's \['features'\]"),
+        (lambda c: c["outputs"].pop(), "outputs .* differ from the graph's"),
+        (
+            lambda c: c["inputs"][0].update(datatype="FP64"),
+            r"features: FP64 is not the graph's tensor\(float\)",
+        ),
+        (
+            lambda c: c["inputs"][0].update(shape=[-1, 5]),
+            r"features: shape \[-1, 5\] is not the graph's \['N', 4\]",
+        ),
+        (lambda c: c["inputs"][0].update(shape=[-1, -1]), r"shape \[-1, -1\] is not the graph's"),
+        (lambda c: c["inputs"][0].update(shape=[-1]), r"shape \[-1\] is not the graph's"),
+        (lambda c: c["inputs"][0].update(shape=[-2, 4]), "has a size below -1"),
+        (lambda c: c["inputs"][0].update(datatype="float"), "Invalid enum value 'float'"),
+        (lambda c: c["outputs"].append(c["outputs"][0]), "name at least one tensor, each once"),
+        (lambda c: c.update(inputs=[]), r"inputs names \[\]; name at least one"),
+    ],
+)
+def test_a_contract_that_is_not_the_graphs_is_refused(
+    tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "contract.json", change)
+    with pytest.raises(ArtifactError, match=f"^contract.json: .*{reason}"):
+        _start(tmp_path)
+
+
+def test_a_contract_may_narrow_a_free_size(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "contract.json", lambda c: c["inputs"][0].update(shape=[1, 4]))
+    assert _start(tmp_path) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda g: g["response"]["outputs"][0].update(data=[1]),
+            r"output label: \[2\] is not the reviewed \[1\]",
+        ),
+        (lambda g: g["response"]["outputs"][1].update(data=["x"]), "output species: .* is not the reviewed"),
+        (
+            lambda g: g["response"]["outputs"][2].update(data=[[0.9, 0.1, 0.0]]),
+            "output probabilities: .* is not",
+        ),
+        (
+            lambda g: g["response"]["outputs"][0].update(datatype="INT32"),
+            "datatype INT64 is not the reviewed INT32",
+        ),
+        (
+            lambda g: g["response"]["outputs"][0].update(shape=[1, 1]),
+            r"shape \(1,\) is not the reviewed \(1, 1\)",
+        ),
+        (lambda g: g["response"]["outputs"][0].update(name="z"), "output z is not answered"),
+        (
+            lambda g: g["request"]["inputs"][0].update(shape=[1, 9]),
+            "refuses its own golden request: input 'features'",
+        ),
+    ],
+)
+def test_a_golden_answer_that_the_model_does_not_give_is_refused(
+    tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "golden.json", change)
+    with pytest.raises(ArtifactError, match=f"^golden.json: .*{reason}"):
+        _start(tmp_path)
+
+
+def test_a_golden_answer_may_differ_in_the_last_digits(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+
+    def round_off(golden: Any) -> None:
+        output = golden["response"]["outputs"][2]
+        output["data"] = [round(value, 5) for value in output["data"]]
+
+    _edit(tmp_path / "golden.json", round_off)
+    assert _start(tmp_path) > 0
+
+
+def test_a_model_that_takes_or_gives_no_tensor_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, lookup())
+    write(tmp_path / "other", identity("FP32"))
+    (tmp_path / "model.onnx").write_bytes((tmp_path / "other" / "model.onnx").read_bytes())
+    with pytest.raises(ArtifactError, match=r"x: INT64 is not the graph's tensor\(float\)"):
+        _start(tmp_path)
