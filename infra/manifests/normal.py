@@ -28,7 +28,7 @@ _UNWRITABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _SAFE = 2**53
-_SECRET_KEY = re.compile(r"(?i)(?:^|[^a-z])(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)$")
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "apikey", "accesskey", "secretkey", "privatekey")
 _SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|://[^/\s:@]+:[^/\s@]+@"
 )
@@ -69,7 +69,7 @@ def _mapping(value: Mapping[str, Any], where: Location) -> Iterator[tuple[Locati
         elif _is_dropped(key, item):
             yield here, f"{item!r} is dropped by Go's types; leave the field out"
         else:
-            yield from _secret(here, key, item)
+            yield from _secret(here, value.get("name", "") if key == "value" else key, item)
             yield from _walk(item, here)
 
 
@@ -116,7 +116,8 @@ def _quantity(value: str) -> Iterator[str]:
         yield f"{value!r} is written back as {normal!r}; write that"
 
 
-def _secret(where: Location, key: str, item: Any) -> Iterator[tuple[Location, str]]:
-    named = key if key != "value" else ""
-    if isinstance(item, str) and _SECRET_KEY.search(named):
-        yield where, "is named like a secret and holds a value; reference an ExternalSecret"
+def _secret(where: Location, name: Any, item: Any) -> Iterator[tuple[Location, str]]:
+    """A value under such a name; the name of an environment variable stands beside its value."""
+    letters = "".join(filter(str.isalpha, str(name))).lower()
+    if isinstance(item, str) and letters.endswith(_SECRET_WORDS):
+        yield where, f"{name!r} is the name of a secret, and this file is public; reference an ExternalSecret"

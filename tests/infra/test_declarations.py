@@ -128,8 +128,8 @@ MODELS = {
 JOBS = {
     "an unknown model": (
         "model: iris",
-        "model: isis",
-        "3: model: 'isis' is not a known model; did you mean 'iris'?",
+        "model: irsi",
+        "3: model: 'irsi' is not a known model; did you mean 'iris'?",
     ),
     "a digest that is too short": (
         f"sha256: {'a' * 64}",
