@@ -1,0 +1,100 @@
+"""ONNX graphs: the contract's names and shapes, stable bytes, and no disagreement with the source."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tests.trainkit.toy import SCHEMA, good_table
+from trainkit.errors import TrainError
+from trainkit.export import Limits, contract, golden
+from trainkit.graph import classifier_graph, infer, tensors, with_probability_of
+from trainkit.parity import check_parity
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def forest() -> RandomForestClassifier:
+    good = good_table()
+    return RandomForestClassifier(5, max_depth=3, random_state=1).fit(good.features, good.labels)
+
+
+def test_a_forest_answers_labels_and_probabilities_for_any_batch() -> None:
+    model, good = forest(), good_table()
+    graph = classifier_graph(model, 2, "toy")
+    assert tensors(graph.graph.input) == [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}]
+    assert tensors(graph.graph.output) == [
+        {"name": "label", "datatype": "BYTES", "shape": [-1]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+    ]
+    for rows in (1, 40):
+        answers = infer(graph.SerializeToString(), good.features[:rows])
+        assert answers["label"].tolist() == model.predict(good.features[:rows]).tolist()
+        np.testing.assert_allclose(
+            answers["probabilities"], model.predict_proba(good.features[:rows]), atol=1e-6
+        )
+
+
+def test_a_regression_answers_one_probability_a_row() -> None:
+    good = good_table()
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(good.features, good.labels)
+    graph = with_probability_of(classifier_graph(model, 2, "toy"), 1)
+    assert [output["name"] for output in tensors(graph.graph.output)] == ["label", "probability"]
+    answers = infer(graph.SerializeToString(), good.features)
+    assert answers["probability"].shape == (40,)
+    np.testing.assert_allclose(answers["probability"], model.predict_proba(good.features)[:, 1], atol=1e-6)
+
+
+def test_equal_models_have_equal_bytes() -> None:
+    first, second = (classifier_graph(forest(), 2, "toy") for _ in range(2))
+    assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+def test_the_contract_is_read_from_the_graph() -> None:
+    found = contract("toy-model", classifier_graph(forest(), 2, "toy"), SCHEMA)
+    assert (found["name"], found["platform"]) == ("toy-model", "onnxruntime_onnx")
+    assert found["parameters"] == {"features": ["length", "width"], "labels": ["no", "yes"]}
+
+
+def test_the_golden_answer_is_what_the_golden_request_gets() -> None:
+    content = classifier_graph(forest(), 2, "toy").SerializeToString()
+    document = golden(content, good_table(), Limits(golden_rows=3, tolerance=1e-5))
+    (asked,) = document["request"]["inputs"]
+    assert (asked["name"], asked["datatype"], asked["shape"]) == ("features", "FP32", [3, 2])
+    features = np.array(asked["data"], dtype=np.float32).reshape(3, 2)
+    label, probabilities = document["response"]["outputs"]
+    answers = infer(content, features)
+    assert label["data"] == answers["label"].tolist()
+    assert (
+        np.array(probabilities["data"], dtype=np.float32).tolist()
+        == answers["probabilities"].ravel().tolist()
+    )
+
+
+def test_a_probability_that_differs_from_the_source_stops_the_export() -> None:
+    labels = np.array(["no", "yes"])
+    answers = {"label": labels.astype(object), "probability": np.array([0.1, 0.9])}
+    assert check_parity(answers, labels, {"probability": np.array([0.1, 0.9])}, 1e-6) == 0
+    with pytest.raises(TrainError, match=r"its source: probability differs by 0.1, .*tolerance is 1e-06"):
+        check_parity(answers, labels, {"probability": np.array([0.2, 0.9])}, 1e-6)
+
+
+def test_a_probability_that_is_not_a_number_stops_the_export() -> None:
+    labels = np.array(["no"])
+    answers = {"label": labels, "probability": np.array([np.nan])}
+    with pytest.raises(TrainError, match="probability differs by nan"):
+        check_parity(answers, labels, {"probability": np.array([0.2])}, 1e-6)
+
+
+def test_a_label_that_differs_from_the_source_stops_the_export() -> None:
+    answers = {"label": np.array(["no", "no"]), "probability": np.zeros(2)}
+    with pytest.raises(TrainError, match=r"on 1 of 2 labels, first in row 2: no instead of yes"):
+        check_parity(answers, np.array(["no", "yes"]), {"probability": np.zeros(2)}, 1e-6)
+
+
+def test_another_shape_than_the_sources_stops_the_export() -> None:
+    answers = {"label": np.array(["no"]), "probability": np.zeros((1, 2))}
+    with pytest.raises(TrainError, match=r"probability has shape \(1, 2\), its source gives \(1,\)"):
+        check_parity(answers, np.array(["no"]), {"probability": np.zeros(1)}, 1e-6)

@@ -1,0 +1,206 @@
+"""Registration: everything or nothing, once for the same bytes; a broken registry is one line."""
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainkit.toy import METRICS, export
+from trainkit import register as module
+from trainkit.__main__ import main
+from trainkit.artifact import verified_digest
+from trainkit.errors import TrainError
+from trainkit.job import Job
+from trainkit.provenance import provenance
+from trainkit.register import entry_of, register
+from trainkit.registry import check_database, opened
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and alembic's own deprecations
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_version_carries_digest_code_data_metrics_and_params(exported: Job, registry: Path) -> None:
+    answer, digest = register(exported, opened()), verified_digest(exported.folder / "artifact")
+    assert answer == {
+        "model": "toy-model",
+        "version": 1,
+        "run": answer["run"],
+        "digest": digest,
+        "metrics": METRICS,
+        "new": True,
+    }
+    run = opened().get_run(answer["run"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == METRICS
+    assert run.data.params == {"train.seed": "7"}
+    own = {name: value for name, value in run.data.tags.items() if name.startswith("mainline.")}
+    assert own == {
+        "mainline.job": "toy",
+        "mainline.code": "c0ffee0",
+        "mainline.dirty": "false",
+        "mainline.data": json.dumps(exported.digests()),
+        "mainline.digest": digest,
+    }
+    version = opened().get_model_version("toy-model", "1")
+    assert {name: version.tags[name] for name in own} == own
+
+
+def test_the_versions_source_is_the_artifact_byte_for_byte(exported: Job, registry: Path) -> None:
+    answer = register(exported, opened())
+    source = opened().get_model_version("toy-model", str(answer["version"])).source
+    assert source == f"{(registry.parent / 'artifacts/toy').as_uri()}/{answer['run']}/artifacts/artifact"
+    assert verified_digest(Path(source.removeprefix("file://"))) == answer["digest"]
+
+
+def test_the_same_bytes_are_registered_once(exported: Job, registry: Path) -> None:
+    first, second = (register(exported, opened()) for _ in range(2))
+    assert second == {**first, "new": False}
+    assert len(opened().search_model_versions("name = 'toy-model'")) == 1
+
+
+def test_other_bytes_are_a_new_version(exported: Job, registry: Path) -> None:
+    register(exported, opened())
+    export(exported, {"metrics": {"accuracy": 0.75}})
+    again = register(exported, opened())
+    assert (again["version"], again["new"], again["metrics"]) == (2, True, {"accuracy": 0.75})
+
+
+@pytest.mark.parametrize("step", ["log_artifacts", "create_registered_model", "create_model_version"])
+def test_a_failure_leaves_a_failed_run_and_no_version(
+    exported: Job, registry: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    client = opened()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(client, step, fail)
+    with pytest.raises(TrainError, match=r"MLflow at sqlite:.* refused: disk full"):
+        register(exported, client)
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+    assert client.search_model_versions("name = 'toy-model'") == []
+    monkeypatch.undo()
+
+
+def test_an_interrupt_marks_the_run_as_failed(
+    exported: Job, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_log", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        register(exported, opened())
+    (run,) = opened().search_runs([opened().get_experiment_by_name("toy").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": {"toy.csv": "sha256:0"}}, "was made with other data than are declared now"),
+        ({"params": {"train": {"seed": 8}}}, "was made with other params than are declared now"),
+        ({"metrics": {}}, "has no metrics"),
+        ({"metrics": {"accuracy": float("nan")}}, "metric accuracy is nan, not a number"),
+    ],
+)
+def test_an_artifact_of_other_inputs_is_not_registered(
+    exported: Job, changes: dict[str, Any], reason: str
+) -> None:
+    export(exported, changes)
+    with pytest.raises(TrainError, match=reason):
+        entry_of(exported)
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table invoices (id int)")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda path: path.write_bytes(b"not a database, but long enough" * 40),
+            "not an MLflow database, it is not SQ",
+        ),
+        (_foreign, "is a database of something else, it has the table invoices"),
+    ],
+)
+def test_a_file_that_is_no_registry_is_refused(
+    tmp_path: Path, make: Callable[[Path], Any], reason: str
+) -> None:
+    make(tmp_path / "mlflow.db")
+    with pytest.raises(TrainError, match=reason):
+        check_database(tmp_path / "mlflow.db", 0.1)
+
+
+def test_a_locked_registry_is_refused_after_the_wait(registry: Path) -> None:
+    with closing(sqlite3.connect(registry, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(
+            TrainError, match=r"was locked for 0\.2 s: end the process that holds it, or wait"
+        ):
+            check_database(registry, 0.2)
+        other.execute("rollback")
+
+
+def test_a_registry_in_a_missing_folder_is_refused_in_one_line_without_a_traceback(
+    exported: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened.cache_clear()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{exported.folder}/none/mlflow.db")
+    assert main(["register", str(exported.folder)]) == 1
+    assert capsys.readouterr().err == (
+        f"trainkit: the folder of the MLflow database {exported.folder}/none/mlflow.db does not exist: "
+        f"mkdir -p {exported.folder}/none\n"
+    )
+
+
+def test_a_registry_that_is_not_named_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened.cache_clear()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(TrainError, match="MLFLOW_TRACKING_URI is not set: sqlite:"):
+        opened()
+
+
+def _git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_code_is_the_commit_and_changes_are_dirty(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINLINE_CODE", raising=False)
+    root = job.folder.parent
+    (root / "trainkit").mkdir()
+    _git(root, "init", "-q")
+    _git(root, "add", "-A")
+    _git(root, "commit", "-qm", "toy")
+    head = _git(root, "rev-parse", "HEAD")
+    assert vars(provenance(job.folder)) == {"code": head, "dirty": False}
+    (root / "elsewhere.txt").write_text("of no matter", encoding="utf-8")
+    assert provenance(job.folder).dirty is False
+    (root / "trainkit/new.py").write_text("", encoding="utf-8")
+    assert provenance(job.folder).dirty is True
+
+
+def test_a_commit_that_is_not_checked_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINLINE_CODE", "c0ffee0")
+    with pytest.raises(TrainError, match=r"MAINLINE_CODE is c0ffee0, but .* is at [0-9a-f]{40}"):
+        provenance(ROOT / "training-jobs/iris")
+
+
+def test_a_folder_outside_git_needs_to_be_told_its_commit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINLINE_CODE", raising=False)
+    with pytest.raises(TrainError, match="is in no Git commit and MAINLINE_CODE is not set"):
+        provenance(job.folder)
