@@ -14,7 +14,7 @@ from typing import Any
 from mainline.errors import Refusal
 from mainline.local import records
 from mainline.local.keeper import Keeper
-from mainline.local.layout import Layout, mapping_at, write_json
+from mainline.local.layout import Layout, mapping_at, stamp, write_json
 from mainline.local.servers import Servers
 from mainline.local.status import HEALTHY, Clock, application_status
 from mainline.local.sync import Sync
@@ -78,6 +78,7 @@ class Agent:
         if accepted and accepted.commit != self.clock.commit:
             self.accepted = accepted.commit
             self.sync.aim(accepted.applications)
+            self.servers.retry()
             self.clock.begin(accepted.commit, self.watch.seen, self.watch.reviewed)
 
     def note(self, now: float) -> None:
@@ -90,11 +91,11 @@ class Agent:
             "head": self.watch.head,
             "accepted": self.accepted,
             "error": self.watch.error,
-            "warnings": self.watch.warnings or [],
+            "warnings": [*(self.watch.warnings or []), *self.keeper.warnings()],
             "applications": applications,
             "timings": self.clock.shown(),
         }
-        if status != self._written:
+        if status != self._written or stamp(self.layout.status) is None:
             self._written = status
             write_json(
                 self.layout.status, {**status, "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
@@ -137,7 +138,7 @@ async def _serve(layout: Layout, env: str, replicas: int) -> None:
     agent = Agent(layout, env, replicas)
     # Before anybody can see that the agent runs: what an agent before it wrote is true no more.
     agent.note(time.monotonic())
-    records.write_record(layout, records.own_record(records.AGENT, records.AGENT))
+    records.announce(layout, records.AGENT)
     await agent.run(stopping)
     records.remove_record(layout, records.AGENT)
 

@@ -50,12 +50,14 @@ class Backends:
             yield self._session(url)
         finally:
             self.in_flight[url] -= 1
+            if not self.in_flight[url]:
+                del self.in_flight[url]
 
     def by_service(self) -> dict[str, int]:
         return {name: sum(self.in_flight[url] for url in urls) for name, urls in self.services.items()}
 
     def by_endpoint(self) -> dict[str, int]:
-        return {url: count for url, count in self.in_flight.items() if count}
+        return dict(self.in_flight)
 
     def _session(self, url: str) -> aiohttp.ClientSession:
         if url not in self._sessions:

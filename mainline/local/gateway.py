@@ -170,7 +170,7 @@ async def _serve(layout: Layout, port: int) -> None:
     await runner.setup()
     await web.SockSite(runner, listener, backlog=_BACKLOG).start()
     bound = listener.getsockname()[1]
-    records.write_record(layout, records.own_record(records.GATEWAY, records.GATEWAY, bound))
+    records.announce(layout, records.GATEWAY, bound)
     following = asyncio.create_task(gateway.follow())
     done, _ = await asyncio.wait(
         {following, asyncio.create_task(stopping.wait())}, return_when="FIRST_COMPLETED"

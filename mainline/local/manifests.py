@@ -15,6 +15,7 @@ from mainline.local.routes import Route, RouteError, parse_route
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WAVE_FOLDER = re.compile(r"\d+-[a-z]+")
 _DEFAULT_COMMAND = ("python", "-m", "v2serve", "serve")
 Manifest = Mapping[str, Any]
@@ -231,6 +232,10 @@ def _storage(item: _Found, uri: Any, told: Mapping[str, str]) -> str:
             raise ManifestError(
                 f"{item.path}: spec.predictor.model.env: {name} is missing; a server is told what it serves"
             )
+    if not _MODEL.fullmatch(told["V2SERVE_MODEL_NAME"]):
+        raise ManifestError(
+            f"{item.path}: V2SERVE_MODEL_NAME: {told['V2SERVE_MODEL_NAME']!r} is not a model's name"
+        )
     digest = told["V2SERVE_MODEL_DIGEST"]
     if not _DIGEST.fullmatch(digest):
         raise ManifestError(f"{item.path}: V2SERVE_MODEL_DIGEST: {digest!r} is not sha256: and 64 hex digits")

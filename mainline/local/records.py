@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from mainline.local.layout import Layout, LocalError, mapping_at, write_json
 
-AGENT, GATEWAY, SERVER = "agent", "gateway", "server"
+AGENT, GATEWAY, SERVER, STARTING = "agent", "gateway", "server", "starting"
 _KEPT_LOG = 256 * 1024
 _EXITED: dict[int, int] = {}
 
@@ -30,7 +31,10 @@ class Record:
     details: dict[str, Any] = field(default_factory=dict)
 
     def alive(self) -> bool:
-        return exit_code(self.pid) is None and start_time(self.pid) == self.started
+        found = _look(self.pid)
+        if found is None or found.started != self.started:
+            return False
+        return _still_ends(self.pid) if found.ended else True
 
     def signal(self, number: int) -> None:
         """Reaches this process or none: a pid that was given to another program is left alone."""
@@ -72,10 +76,6 @@ def remove_record(layout: Layout, name: str) -> None:
     layout.record(name).unlink(missing_ok=True)
 
 
-def own_record(name: str, kind: str, port: int | None = None, **details: Any) -> Record:
-    return Record(name, kind, os.getpid(), start_time(os.getpid()) or "", port, details)
-
-
 def turn(layout: Layout, name: str) -> IO[str]:
     """Waits for a lock of this root and holds it until it is closed."""
     lock = layout.lock(name).open("a")
@@ -98,17 +98,31 @@ def hold(layout: Layout, name: str) -> IO[str]:
 
 def start_time(pid: int) -> str | None:
     """When the process of this pid started, in ticks since a boot that is named too; None for a dead one."""
+    found = _look(pid)
+    return found.started if found and not found.ended else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """`ended`: only its parent has not asked for its exit code yet."""
+
+    started: str
+    ended: bool
+
+
+def _look(pid: int) -> _Process | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _start_time_of_ps(pid)
+        return None if Path("/proc/self/stat").exists() else _look_with_ps(pid, int(time.monotonic()))
     except (ProcessLookupError, PermissionError):
         return None
     # The program's name, in parentheses, may hold anything; the state and the rest follow the last one.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else f"{fields[19]}@{_boot()}"
+    return _Process(f"{fields[19]}@{_boot()}", fields[0] in "ZX")
 
 
+@cache
 def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
@@ -116,25 +130,33 @@ def _boot() -> str:
         return "boot"
 
 
-def _start_time_of_ps(pid: int) -> str | None:
+@lru_cache(maxsize=64)
+def _look_with_ps(pid: int, _second: int) -> _Process | None:
+    """For systems without /proc; a program is started for it, so it is asked at most once a second."""
     done = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     state, _, started = done.stdout.strip().partition(" ")
-    return started.strip() if started and "Z" not in state else None
+    return _Process(started.strip(), "Z" in state) if started else None
 
 
 def exit_code(pid: int) -> int | None:
     """The exit code (negative: the signal) of a child that ended; None while it runs or is nobody's child here."""
-    if pid not in _EXITED:
-        try:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            return None
-        if ended == 0:
-            return None
+    _still_ends(pid)
+    return _EXITED.get(pid)
+
+
+def _still_ends(pid: int) -> bool:
+    """Is it a child whose end is not complete? A leader looks dead while threads of its program still end."""
+    if pid in _EXITED:
+        return False
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    if ended:
         _EXITED[pid] = os.waitstatus_to_exitcode(status)
-    return _EXITED[pid]
+    return not ended
 
 
 def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -153,15 +175,25 @@ def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> tup
             f"{command[0]}: does not start ({error.strerror}); check the command in the runtime"
         ) from error
     _EXITED.pop(pid, None)
-    return pid, start_time(pid) or "gone"
+    found = _look(pid)
+    return pid, found.started if found else "gone"
 
 
-def spawn_module(layout: Layout, module: str, name: str, *arguments: str) -> int:
-    """Start one of our own programs with the interpreter that runs this one."""
+def spawn_module(layout: Layout, module: str, name: str, *arguments: str) -> Record:
+    """Start one of our own programs; until it is up and writes its own record, it has one as `<name>-starting`."""
     command = [sys.executable, "-m", module, str(layout.root), *arguments]
     # A start out of a Git hook must not make the agent look at the hook's repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return spawn(command, layout.log(name), environment)[0]
+    record = Record(f"{name}-{STARTING}", STARTING, *spawn(command, layout.log(name), environment))
+    write_record(layout, record)
+    return record
+
+
+def announce(layout: Layout, name: str, port: int | None = None) -> None:
+    """This process is up: its record says so."""
+    pid = os.getpid()
+    write_record(layout, Record(name, name, pid, start_time(pid) or "", port))
+    remove_record(layout, f"{name}-{STARTING}")
 
 
 def trim_log(log: Path, limit: int) -> None:

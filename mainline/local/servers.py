@@ -71,6 +71,12 @@ class Servers:
             server.record.signal(signal.SIGTERM)
         server.change(State.STOPPING)
 
+    def retry(self) -> None:
+        """A new commit is a new chance: nobody waits for a backoff of the time before it."""
+        for server in self:
+            if server.state is State.FAILED:
+                server.failures, server.retry_at, server.broken = 0, 0.0, False
+
     def observe(self, now: float) -> None:
         """See who ended or took too long, and ask those who are due how they are."""
         for server in self:
@@ -114,14 +120,19 @@ class Servers:
     async def _probe(self, server: Server) -> None:
         asked = server.record
         try:
+            await self._ask(server, asked)
+        finally:
+            pause = _PROBE_WHILE_READY if server.state is State.READY else _PROBE_WHILE_STARTING
+            server.probe_at = time.monotonic() + pause
+
+    async def _ask(self, server: Server, asked: records.Record | None) -> None:
+        try:
             status, _ = await get_json(server.port, "/v2/health/ready", _PROBE_TIMEOUT)
             if server.record is asked:
                 await self._hear(server, status)
         except ProbeError as error:
             if server.record is asked:
                 self._miss(server, error)
-        pause = _PROBE_WHILE_READY if server.state is State.READY else _PROBE_WHILE_STARTING
-        server.probe_at = time.monotonic() + pause
 
     async def _hear(self, server: Server, status: int) -> None:
         server.misses = 0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mainline.local.layout import Layout
+from mainline.local.layout import Layout, stamp
 from mainline.local.manifests import Application
 from mainline.local.objects import Objects, Routes, read_objects, write_objects
 from mainline.local.plan import (
@@ -27,6 +27,7 @@ class Sync:
     def __init__(self, layout: Layout, servers: Servers) -> None:
         self.layout = layout
         self.servers = servers
+        self._stamp = stamp(layout.objects)
         self.objects: Objects = read_objects(layout.objects)
         self.desired: Mapping[str, Application] = {}
         self._owners: Mapping[str, str] = {}
@@ -94,11 +95,13 @@ class Sync:
         """Write objects.json where routes or endpoints differ from what it says."""
         routes = {name: of for name, of in {**self.objects.routes, **changed}.items() if of}
         services = self._endpoints(now)
-        if not self.objects.same(routes, services):
-            self.objects = replace(
-                self.objects, generation=self.objects.generation + 1, routes=routes, services=services
-            )
+        # Somebody else's version, or none, is put right as well.
+        foreign = stamp(self.layout.objects) != self._stamp
+        if foreign or not self.objects.same(routes, services):
+            generation = self.objects.generation + 1
+            self.objects = replace(self.objects, generation=generation, routes=routes, services=services)
             write_objects(self.layout.objects, self.objects)
+            self._stamp = stamp(self.layout.objects)
 
     def _endpoints(self, now: float) -> dict[str, tuple[str, ...]]:
         urls: dict[str, tuple[str, ...]] = {}
