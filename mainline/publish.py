@@ -2,6 +2,7 @@
 
 import subprocess
 
+from infra.declarations.repository import load
 from infra.declarations.tree import is_declaration
 from mainline.delivery import rerendered
 from mainline.errors import Refusal
@@ -24,6 +25,7 @@ def publish(places: Places) -> str:
         raise Refusal(
             f"{places.root} has no commit, and only commits are served; git init, git add -A, git commit"
         )
+    load(clone.files(head, is_declaration))  # what does not parse is said here, before anything serves it
     _ensure(remote)
     remote.run("fetch", "-q", str(places.root), f"+HEAD:refs/mainline/published/{head}")
     remote.run("update-ref", "-d", f"refs/mainline/published/{head}")

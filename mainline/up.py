@@ -15,7 +15,7 @@ from mainline.places import EMBEDDED, Places
 from mainline.promote import promote
 from mainline.publish import publish
 from mainline.train import Trained, jobs, train
-from mainline.truth import Truth, stack, truth
+from mainline.truth import Truth, truth
 from mainline.verify import verify
 
 _SYNC_SECONDS = 60.0
@@ -47,14 +47,35 @@ class Served:
 
 def up(places: Places, wanted: Sequence[str], port: int | None, progress: Progress) -> list[Served]:
     """Publish HEAD, start the environment, train, promote, wait for the sync, ask, verify."""
-    environment = stack(places, EMBEDDED)
     chosen = _chosen(places, wanted)
     publish(places)
     where = truth(places, EMBEDDED)
     progress.done("git", f"main of {where.git.folder.name} is {where.head()[:8]}")
     embedded = Embedded(places.root, EMBEDDED)
-    embedded.start(environment.port if port is None else port)
+    ran_before = embedded.address is not None
+    try:
+        _start(embedded, where.environment.port, port, progress)
+        return _serve(places, where, embedded, chosen, progress)
+    except KeyboardInterrupt:
+        # Ctrl-C leaves nothing behind that was not there.
+        if not ran_before:
+            embedded.stop()
+        raise
+
+
+def _start(embedded: Embedded, declared: int, port: int | None, progress: Progress) -> None:
+    # Without a wish a gateway that listens elsewhere already is as good.
+    elsewhere = port is None and embedded.address is not None
+    wanted = 0 if elsewhere else declared if port is None else port
+    # In a thread, because Ctrl-C reaches the main thread only: what is half started could not be stopped.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(embedded.start, wanted).result()
     progress.done("environment", f"gateway at {embedded.address}")
+
+
+def _serve(
+    places: Places, where: Truth, embedded: Embedded, chosen: Sequence[str], progress: Progress
+) -> list[Served]:
     trained = _train_all(places, chosen, progress)
     for made in trained:
         _promote(places, where, made, progress)
