@@ -1,7 +1,7 @@
 """A whole commit's declarations: each valid by itself, and all of them fitting together."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from infra.declarations.release import Release, release_path
 from infra.declarations.stack import PROJECT_FILE, read_project, read_stack, stack_name
 from infra.declarations.tree import Tree, is_declaration
 
+_INPUTS = ("job.yaml", "params.yaml", "dvc.yaml")
 T = TypeVar("T")
 Named = TypeVar("Named", ServedModel, TrainingJob)
 
@@ -72,7 +73,7 @@ def load(tree: Tree) -> Repository:
     models = _named(loading, ServedModel, files, "model-servers", "model.yaml")
     jobs = _named(loading, TrainingJob, files, "training-jobs", "job.yaml")
     releases = _releases(loading, files)
-    repository = Repository(environments, models, jobs, releases, {job: _inputs(files, job) for job in jobs})
+    repository = Repository(environments, models, jobs, releases, _inputs(files, jobs))
     _references(loading, repository, files)
     if loading.problems:
         raise DeclarationError(loading.problems)
@@ -127,14 +128,15 @@ def _releases(loading: _Loading, files: Tree) -> dict[tuple[str, str], Release]:
     return releases
 
 
-def _inputs(files: Tree, job: str) -> str:
-    folder = f"training-jobs/{job}/"
-    digest = hashlib.sha256()
+def _inputs(files: Tree, jobs: Iterable[str]) -> dict[str, str]:
+    """The sha256 of a listing of every job's declaration, parameters, stages and code, as sha256sum writes it."""
+    listings = dict.fromkeys(jobs, "")
     for path, text in files.items():
-        name = path.removeprefix(folder)
-        if path != name and (name in ("job.yaml", "params.yaml", "dvc.yaml") or name.endswith(".py")):
-            digest.update(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n".encode())
-    return digest.hexdigest()
+        room, _, rest = path.partition("/")
+        job, _, name = rest.partition("/")
+        if room == "training-jobs" and job in listings and (name in _INPUTS or name.endswith(".py")):
+            listings[job] += f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n"
+    return {job: hashlib.sha256(listing.encode()).hexdigest() for job, listing in listings.items()}
 
 
 def _references(loading: _Loading, repository: Repository, files: Tree) -> None:

@@ -5,6 +5,7 @@ Go drops nulls, empty values, `false` and `0` unless the field is a pointer, and
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from infra.declarations.errors import Location, dotted
@@ -29,6 +30,7 @@ _UNWRITABLE = re.compile(
 )
 _SAFE = 2**53
 _SECRET_WORDS = ("password", "passwd", "secret", "token", "apikey", "accesskey", "secretkey", "privatekey")
+_FIX = "reference an ExternalSecret"
 _SECRET_VALUE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|://[^/\s:@]+:[^/\s@]+@"
 )
@@ -44,66 +46,82 @@ class NormalFormError(Exception):
 
 def problems(manifest: Mapping[str, Any]) -> list[str]:
     """`<apiVersion>/<kind>/<namespace>/<name>: <field>: <what is wrong>; <fix>`, one line for each."""
-    name = identity(manifest)
-    found = [f"{name}: {dotted(where)}: {message}" for where, message in _walk(manifest, ())]
+    found: list[tuple[Location, str]] = []
+    _mapping(manifest, (), found)
     if manifest["kind"] == "Secret":
-        found.append(f"{name}: kind: 'Secret' would be plain text in Git; reference an ExternalSecret")
-    return found
+        found.append((("kind",), "'Secret' would be plain text in Git; reference an ExternalSecret"))
+    name = identity(manifest) if found else ""
+    return [f"{name}: {dotted(where)}: {message}" for where, message in found]
 
 
-def _walk(value: Any, where: Location) -> Iterator[tuple[Location, str]]:
-    if isinstance(value, Mapping):
-        yield from _mapping(value, where)
+_Found = list[tuple[Location, str]]
+
+
+def _walk(value: Any, where: Location, found: _Found) -> None:
+    if isinstance(value, str):
+        if complaints := _text(value):
+            found.extend((where, message) for message in complaints)
+        if len(where) > 1 and where[-2] in _QUANTITIES:
+            found.extend((where, message) for message in _quantity(value))
+    elif isinstance(value, dict):
+        _mapping(value, where, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _item(item, (*where, index))
+            _walk(item, (*where, index), found)
     else:
-        yield from ((where, message) for message in _scalar(value, where))
+        found.extend((where, message) for message in _scalar(value))
 
 
-def _mapping(value: Mapping[str, Any], where: Location) -> Iterator[tuple[Location, str]]:
+def _mapping(value: Mapping[str, Any], where: Location, found: _Found) -> None:
     for key, item in value.items():
         here = (*where, key)
-        if not isinstance(key, str) or not 0 < len(key) <= 128 or "\n" in key:
-            yield here, f"{key!r} is no key; write text of 1 to 128 characters on one line"
-        elif _is_dropped(key, item):
-            yield here, f"{item!r} is dropped by Go's types; leave the field out"
+        if not _is_key(key):
+            found.append((here, f"{key!r} is no key; write text of 1 to 128 characters on one line"))
+        elif not item and _is_dropped(key, item):
+            found.append((here, f"{item!r} is dropped by Go's types; leave the field out"))
         else:
-            yield from _secret(here, value.get("name", "") if key == "value" else key, item)
-            yield from _walk(item, here)
+            # The name of an environment variable stands beside its value.
+            name = value.get("name", "") if key == "value" else key
+            if isinstance(item, str) and _names_a_secret(name):
+                found.append((here, f"{name!r} is the name of a secret, and this file is public; {_FIX}"))
+            _walk(item, here, found)
 
 
-def _item(item: Any, where: Location) -> Iterator[tuple[Location, str]]:
-    if item is None:
-        yield where, "None crashes the provider; leave the item out"
-    else:
-        yield from _walk(item, where)
+@lru_cache(maxsize=8192)
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= 128 and "\n" not in key and not _UNWRITABLE.search(key)
+
+
+@lru_cache(maxsize=8192)
+def _names_a_secret(name: Any) -> bool:
+    return "".join(filter(str.isalpha, str(name))).lower().endswith(_SECRET_WORDS)
 
 
 def _is_dropped(key: str, item: Any) -> bool:
     if isinstance(item, bool | int | float):
-        return not item and key not in _POINTERS
-    return not item and (key, repr(item)) not in _EMPTY
+        return key not in _POINTERS
+    return (key, repr(item)) not in _EMPTY
 
 
-def _scalar(value: Any, where: Location) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from _text(value, where)
+def _scalar(value: Any) -> Iterator[str]:
+    if value is None:
+        yield "None crashes the provider; leave the item out"
     elif isinstance(value, float):
         yield f"{value!r} is a float; write an integer or a quantity in quotes"
-    elif isinstance(value, int) and abs(value) >= _SAFE:
-        yield f"{value!r} is above 2^53 and loses precision; write text"
     elif not isinstance(value, int):
         yield f"{value!r} is a {type(value).__name__}; write text, an integer, a boolean, a list or a mapping"
+    elif abs(value) >= _SAFE:
+        yield f"{value!r} is above 2^53 and loses precision; write text"
 
 
-def _text(value: str, where: Location) -> Iterator[str]:
+@lru_cache(maxsize=65536)
+def _text(value: str) -> tuple[str, ...]:
+    found = []
     if _UNWRITABLE.search(value):
-        yield f"{value!r} holds control characters or line separators; write printable text"
+        found.append(f"{value!r} holds control characters or line separators; write printable text")
     if _SECRET_VALUE.search(value):
-        yield "looks like a credential, and this file is public; reference an ExternalSecret"
-    if len(where) > 1 and where[-2] in _QUANTITIES and isinstance(where[-1], str):
-        yield from _quantity(value)
+        found.append(f"looks like a credential, and this file is public; {_FIX}")
+    return tuple(found)
 
 
 def _quantity(value: str) -> Iterator[str]:
@@ -114,10 +132,3 @@ def _quantity(value: str) -> Iterator[str]:
         return
     if normal != value:
         yield f"{value!r} is written back as {normal!r}; write that"
-
-
-def _secret(where: Location, name: Any, item: Any) -> Iterator[tuple[Location, str]]:
-    """A value under such a name; the name of an environment variable stands beside its value."""
-    letters = "".join(filter(str.isalpha, str(name))).lower()
-    if isinstance(item, str) and letters.endswith(_SECRET_WORDS):
-        yield where, f"{name!r} is the name of a secret, and this file is public; reference an ExternalSecret"
