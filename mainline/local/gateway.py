@@ -25,6 +25,7 @@ MOST_BYTES = 16 * 1024 * 1024
 _POLL = 0.01
 _BACKLOG = 1024
 _GRACE = 3.0
+_LINGER = 2.0
 
 
 class Gateway:
@@ -60,12 +61,12 @@ class Gateway:
         if not path.startswith("/"):
             return error(400, f"{path[:200]!r} is not a path of this gateway")
         if (request.content_length or 0) > MOST_BYTES:
-            return _too_large()
+            return await _too_large(request)
         try:
             await _continue(request)
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _too_large()
+            return await _too_large(request)
         return await self.proxy.answer(request, body)
 
     def _answer_own(self, request: web.BaseRequest, path: str) -> web.Response:
@@ -95,14 +96,31 @@ class Gateway:
         return web.Response(body=self.measure.exposition(), headers=headers)
 
 
-def _too_large() -> web.Response:
+async def _too_large(request: web.BaseRequest) -> web.Response:
+    if not _asks_first(request):
+        await _discard(request)
     refused = error(413, f"the body is larger than {MOST_BYTES} bytes; send less in one request")
     refused.force_close()
     return refused
 
 
+async def _discard(request: web.BaseRequest) -> None:
+    """Read on for a while: a client that still sends when its connection is closed never sees the answer."""
+    dropped = 0
+    try:
+        async with asyncio.timeout(_LINGER):
+            while dropped < 4 * MOST_BYTES and (chunk := await request.content.readany()):
+                dropped += len(chunk)
+    except TimeoutError:
+        return
+
+
+def _asks_first(request: web.BaseRequest) -> bool:
+    return request.headers.get("expect", "").lower() == "100-continue" and request.version >= (1, 1)
+
+
 async def _continue(request: web.BaseRequest) -> None:
-    if request.headers.get("expect", "").lower() == "100-continue" and request.version >= (1, 1):
+    if _asks_first(request):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # What went out is no part of the answer's head.
         request.writer.output_size = 0
@@ -118,14 +136,19 @@ class _Handler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        self.force_close()
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer was sent already")
-        if status < 500:
-            return error(status, (message or "not HTTP").splitlines()[0])
-        sys.stderr.write(f"gateway: {request.method} {request.path}: {type(exc).__name__}: {exc}\n")
-        sys.stderr.flush()
-        return error(status, "the gateway failed; its log says why")
+        if status >= 500:
+            sys.stderr.write(f"gateway: {request.method} {request.path}: {type(exc).__name__}: {exc}\n")
+            sys.stderr.flush()
+        reason = (
+            (message or "not HTTP").splitlines()[0]
+            if status < 500
+            else "the gateway failed; its log says why"
+        )
+        answer = error(status, reason)
+        answer.force_close()
+        return answer
 
 
 class _Server(web.Server):
@@ -162,7 +185,7 @@ async def _serve(layout: Layout, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     gateway = Gateway(layout)
-    options: dict[str, Any] = {"auto_decompress": False, "access_log": None, "lingering_time": 1.0}
+    options: dict[str, Any] = {"auto_decompress": False, "access_log": None, "lingering_time": _LINGER}
     server = _Server(gateway.handle, request_factory=_request_factory(loop), **options)
     runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
     await gateway.proxy.take(read_objects(layout.objects))
