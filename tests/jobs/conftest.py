@@ -40,7 +40,7 @@ def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment.update(
             PYTHONPATH=str(job.parent),
-            PYTHONPYCACHEPREFIX=str(tmp_path_factory.getbasetemp() / "bytecode"),
+            PYTHONPYCACHEPREFIX=str(tmp_path_factory.getbasetemp().parent / "bytecode"),
             MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db",
             MAINLINE_MLFLOW_ARTIFACTS=str(tmp_path / "artifacts"),
         )

@@ -11,17 +11,26 @@ LARGE = ("mlflow", "sklearn")
 
 def keep_bytecode(folder: Path) -> None:
     """With PYTHONDONTWRITEBYTECODE set and nothing compiled at installation, keep it in DVC's ignored folder."""
-    if sys.dont_write_bytecode and not sys.pycache_prefix and not all(map(_is_compiled, LARGE)):
-        sys.pycache_prefix = str(scratch(folder) / "bytecode")
+    wanted = sys.dont_write_bytecode and not sys.pycache_prefix and not all(map(_is_compiled, LARGE))
+    place = _scratch(folder)
+    if wanted and place is not None:
+        sys.pycache_prefix = str(place / "bytecode")
         sys.dont_write_bytecode = False
 
 
 def scratch(folder: Path) -> Path:
     """DVC's temporary folder in the checkout of `folder`, which Git ignores."""
-    for parent in (folder, *folder.parents):
-        if (parent / ".dvc").is_dir():
-            return parent / ".dvc" / "tmp"
-    raise TrainError(f"{folder} is in no DVC repository, no .dvc folder is above it: use a whole checkout")
+    place = _scratch(folder)
+    if place is None:
+        raise TrainError(
+            f"{folder} is in no DVC repository, no .dvc folder is above it: use a whole checkout"
+        )
+    return place
+
+
+def _scratch(folder: Path) -> Path | None:
+    roots = (parent for parent in (folder, *folder.parents) if (parent / ".dvc").is_dir())
+    return next((root / ".dvc" / "tmp" for root in roots), None)
 
 
 def _is_compiled(package: str) -> bool:

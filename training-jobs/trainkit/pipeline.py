@@ -27,6 +27,7 @@ def reproduce(job: Job, meanwhile: Callable[[], object]) -> None:
     began = time.monotonic()
     with alone(job.folder, LOCK_WAIT) as lock:
         child = _start(job, lock)
+        assert child.stdout is not None  # noqa: S101 - it is a pipe
         said = _Said(child.stdout)
         try:
             meanwhile()
@@ -39,31 +40,35 @@ def reproduce(job: Job, meanwhile: Callable[[], object]) -> None:
             _end(child)
             said.wait()
     if code:
-        raise TrainError(said.reason() or f"dvc repro failed with exit code {code}, without a word")
+        raise TrainError(said.reason() or f"dvc repro failed with exit code {code}: {said.last}")
 
 
 class _Said:
     """What the pipeline prints: echoed, but for the reason of a failure, which is told last and once."""
 
-    def __init__(self, lines: IO[str] | None) -> None:
+    def __init__(self, lines: IO[str]) -> None:
         self._reasons: list[str] = []
         self._errors: list[str] = []
+        self.last = "it said nothing"
         self._lines = lines
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        for line in self._lines or ():
+        for line in self._lines:
             if line.startswith(PREFIX):
                 self._reasons.append(line.removeprefix(PREFIX).strip())
             elif line.startswith("ERROR:"):
                 self._errors.append(line.removeprefix("ERROR:").strip())
             elif line.strip() and not line.startswith(NOISE):
+                self.last = line.strip()
                 sys.stderr.write(line)
                 sys.stderr.flush()
 
     def wait(self) -> None:
         self._thread.join(GRACE)
+        if not self._thread.is_alive():
+            self._lines.close()
 
     def reason(self) -> str:
         return next(iter(self._reasons or self._errors), "")
