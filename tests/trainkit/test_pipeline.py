@@ -53,7 +53,7 @@ def test_the_reason_of_a_failed_stage_is_the_error(tmp_path: Path, capfd: pytest
 def test_a_pipeline_that_dvc_refuses_says_what_dvc_says(tmp_path: Path) -> None:
     job = job_that_runs(tmp_path, "true")
     (job / "dvc.yaml").write_text("stages: {only: {command: 'true'}}", encoding="utf-8")
-    with pytest.raises(TrainError, match="dvc repro failed with exit code 255: .*command"):
+    with pytest.raises(TrainError, match=r"dvc repro failed with exit code 255: .*command"):
         reproduce(read_job(job), lambda: None)
 
 
