@@ -193,7 +193,7 @@ def _service(item: _Found, runtimes: Mapping[str, _Found], cap: int) -> Service:
 
 
 def _container(item: _Found, runtimes: Mapping[str, _Found], runtime: Any) -> Manifest:
-    if runtime not in runtimes:
+    if not isinstance(runtime, str) or runtime not in runtimes:
         known = ", ".join(sorted(runtimes)) or "none"
         raise ManifestError(
             f"{item.path}: spec.predictor.model.runtime: {runtime!r} is no ClusterServingRuntime here; known: {known}"

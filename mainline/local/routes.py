@@ -163,7 +163,13 @@ def _match(value: Any, field: str) -> Match:
         _header(item, f"{field}.headers") for item in _list(match.get("headers"), f"{field}.headers")
     )
     path_value = text if kind == "Exact" else text.rstrip("/") or "/"
-    return Match(path_value, kind == "Exact", match.get("method"), headers)
+    return Match(path_value, kind == "Exact", _method(match.get("method"), field), headers)
+
+
+def _method(value: Any, field: str) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value.isupper()):
+        raise RouteError(f"{field}.method: {value!r} is not an HTTP method such as POST")
+    return cast(str | None, value)
 
 
 def _header(value: Any, field: str) -> tuple[str, str]:
@@ -202,7 +208,7 @@ def _list(value: Any, field: str) -> list[Any]:
 
 
 def _known(value: Mapping[str, Any], fields: Iterable[str], field: str) -> Mapping[str, Any]:
-    strange = sorted(set(value) - set(fields))
+    strange = sorted(map(str, set(value) - set(fields)))
     if strange:
         raise RouteError(f"{field}.{strange[0]}: not honoured on one machine; take it out")
     return value

@@ -208,6 +208,12 @@ ROUTE_REFUSALS = {
         "is not PathPrefix or Exact",
     ),
     "a relative path": ("v2", (*RULE, "matches", 0, "path", "value"), "'v2' does not start with /"),
+    "a method in small letters": (
+        "post",
+        (*RULE, "matches", 0, "method"),
+        "method: 'post' is not an HTTP method",
+    ),
+    "a key that is a number": (1, (*RULE, "matches", 0, 7), "matches[0].7: not honoured on one machine"),
     "query parameters": (
         [],
         (*RULE, "matches", 0, "queryParams"),
