@@ -169,7 +169,7 @@ def _match(value: Any, field: str) -> Match:
 def _method(value: Any, field: str) -> str | None:
     if value is not None and (not isinstance(value, str) or not value.isupper()):
         raise RouteError(f"{field}.method: {value!r} is not an HTTP method such as POST")
-    return cast(str | None, value)
+    return value
 
 
 def _header(value: Any, field: str) -> tuple[str, str]:
