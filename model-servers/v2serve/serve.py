@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -10,12 +11,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from granian.constants import Interfaces
-from granian.server.embed import Server
-
 from v2serve.artifact import ArtifactError, verify
 from v2serve.fetch import fetch
 from v2serve.inference import Inference
+from v2serve.listener import SocketServer, listen, turn_newcomers_away
 from v2serve.metadata import Identity
 from v2serve.metrics import Metrics
 from v2serve.model import OnnxModel
@@ -26,6 +25,7 @@ from v2serve.warmup import warm_up
 # Above this an inference would hold up the health checks of the same thread, so it gets a thread of its own.
 _INLINE_SECONDS = 0.005
 _POLL_SECONDS = 0.01
+_LAST_REQUESTS_SECONDS = 0.15  # for callers who are connected and about to ask
 _LAST_ANSWERS_SECONDS = 0.05
 # An upload that takes longer than this after the grace is given up.
 _STUCK_SECONDS = 3.0
@@ -39,12 +39,13 @@ class StartError(RuntimeError):
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises StartError, ArtifactError or FetchError before listening."""
     begin = time.perf_counter()
-    _check_port(settings.host, settings.port)
+    listening = _listen(settings.host, settings.port)
     app, metrics = _load(settings)
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not visit it again
+    _say(settings, time.perf_counter() - begin)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings, app, metrics, begin))
+        runner.run(_run(settings, app, metrics, listening))
 
 
 def _load(settings: Settings) -> tuple[App, Metrics]:
@@ -70,15 +71,12 @@ def _bytes(settings: Settings) -> None:
         verify(settings.model_dir, settings.model_digest)
 
 
-def _check_port(host: str, port: int) -> None:
-    """granian binds with SO_REUSEPORT, which would share a taken port in silence."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise StartError(f"V2SERVE_PORT: {host} port {port}: {error.strerror}; choose another") from error
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise StartError(f"V2SERVE_PORT: {host} port {port}: {reason}; choose another") from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -90,36 +88,28 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(settings: Settings, app: App, metrics: Metrics, begin: float) -> None:
+async def _run(settings: Settings, app: App, metrics: Metrics, listening: socket.socket) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    server = Server(
-        app,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.RSGI,
-        websockets=False,
-        backlog=1024,
-        log_enabled=False,
-    )
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = SocketServer(app, listening)
     serving = asyncio.create_task(server.serve())
     waiting = asyncio.create_task(stop.wait())
-    _say(settings, time.perf_counter() - begin)
     await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if not serving.done():
-        await _drain(settings.drain_seconds, app, metrics)
+        await _drain(settings.drain_seconds, app, metrics, listening)
         server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(TimeoutError):  # an upload that never ends is cut off
         await asyncio.wait_for(serving, _CLOSE_SECONDS)
 
 
-async def _drain(grace: float, app: App, metrics: Metrics) -> None:
-    """Not ready at once; answer what comes during the grace; then wait for what is still being answered."""
+async def _drain(grace: float, app: App, metrics: Metrics, listening: socket.socket) -> None:
+    """Not ready at once; answer what comes during the grace; then only what has come already."""
     app.drain()
     await asyncio.sleep(grace)
+    turn_newcomers_away(listening)
+    await asyncio.sleep(_LAST_REQUESTS_SECONDS)
     deadline = time.monotonic() + _STUCK_SECONDS
     while metrics.in_flight and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)

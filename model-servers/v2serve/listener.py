@@ -1,0 +1,51 @@
+"""The listening socket: bound before anything is loaded, closed to newcomers before the last answers are given."""
+
+import contextlib
+import ctypes
+import socket
+import struct
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.net import SocketHolder  # type: ignore[attr-defined]
+from granian.server.embed import Server
+
+_BACKLOG = 1024
+_SO_ATTACH_FILTER = 26  # linux/socket.h; Python has no name for it
+# Classic BPF over the TCP header: load the flags, drop the packet if SYN is set, else let all of it pass.
+_DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket that is not shared; OSError if the port is taken, which granian's own would not notice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def turn_newcomers_away(listening: socket.socket) -> None:
+    """Accept no more connections, keep those that are there.
+
+    Closing the socket would reset callers who are connected but not yet accepted. Where the kernel offers no
+    filter this does nothing, and such a caller has to ask again.
+    """
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN))
+    pointer = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+
+
+class SocketServer(Server):
+    """granian in this process, on a socket that is already bound."""
+
+    def __init__(self, application: Any, listening: socket.socket) -> None:
+        host, port = listening.getsockname()[:2]
+        super().__init__(
+            application, host, port, interface=Interfaces.RSGI, websockets=False, log_enabled=False
+        )
+        self._listening = listening
+
+    def _init_shared_socket(self) -> None:
+        holder: Any = SocketHolder(self._listening.fileno(), False, _BACKLOG)  # type: ignore[call-arg]
+        self._ssp, self._shd = None, holder
