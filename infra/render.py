@@ -130,28 +130,34 @@ def read_rendered(root: Path, env: str) -> dict[str, str]:
 def write(root: Path, env: str, rendered: Tree) -> list[Difference]:
     """Makes clusters/<env>/ what was rendered and returns what had to change."""
     differences = compare(rendered, read_rendered(root, env))
+    changed = [difference.path for difference in differences if difference.kind != "stale"]
+    for folder in sorted({file.rpartition("/")[0] for file in changed}):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for file in changed:
+        _replace(f"{root}/{file}", rendered[file])
     for difference in differences:
-        file = root / difference.path
         if difference.kind == "stale":
-            file.unlink()
-            _remove_empty(file.parent, root / "clusters")
-        else:
-            _replace(file, rendered[difference.path])
+            _remove(root / difference.path, root / "clusters")
     return differences
 
 
-def _replace(file: Path, text: str) -> None:
+def _replace(file: str, text: str) -> None:
     """A reader sees the old file or the new one, never half of one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    folder, _, name = file.rpartition("/")
+    draft = f"{folder}/.{name}.{os.getpid()}"
     try:
-        draft.write_text(text, newline="\n")
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
+        with open(draft, "w", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123 (12,000 files a run)
+            stream.write(text)
+        os.replace(draft, file)  # noqa: PTH105
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
-def _remove_empty(folder: Path, top: Path) -> None:
+def _remove(file: Path, top: Path) -> None:
+    """Removes the file, and the folders that it leaves empty."""
+    file.unlink()
+    folder = file.parent
     while folder != top and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
