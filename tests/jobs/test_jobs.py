@@ -58,6 +58,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_a_commit_becomes_a_registered_version_with_a_served_contract(
     clone: Path, run: Run, name: str
