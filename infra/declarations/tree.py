@@ -31,7 +31,7 @@ def is_declaration(path: str) -> bool:
 
 
 def read_tree(root: Path) -> dict[str, str]:
-    """The declarations of a working tree by path. Raises DeclarationError for text that is not UTF-8."""
+    """The declarations of a working tree by path. Raises DeclarationError for what is no text."""
     texts: dict[str, str] = {}
     problems: list[str] = []
     for path in sorted(set(_declared_files(root))):
@@ -39,6 +39,8 @@ def read_tree(root: Path) -> dict[str, str]:
             texts[path] = (root / path).read_bytes().decode()
         except UnicodeDecodeError as error:
             problems.append(f"{path}:1: byte {error.start} is not UTF-8; save the file as UTF-8")
+        except OSError as error:
+            problems.append(f"{path}:1: cannot be read: {error.strerror}; check its permissions")
     if problems:
         raise DeclarationError(problems)
     return texts

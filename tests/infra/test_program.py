@@ -1,5 +1,6 @@
 """The Pulumi program registers exactly what `render` writes, object by object and path by path."""
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from infra.declarations.tree import read_tree
 from infra.manifests.manifest import path
 from infra.manifests.yaml import dump
 from infra.render import render
-from tests.infra.samples import RELEASES, STACK, repository
+from tests.infra.samples import RELEASES, STACK, repository, tree
 
 ROOT = Path(__file__).parents[2]
 OWN = load(read_tree(ROOT))
@@ -135,3 +136,30 @@ def test_an_object_twice_is_an_error() -> None:
 
     with pytest.raises(Exception, match="duplicate URN: kubernetes:core/v1:Namespace::v1/Namespace//x"):
         program()
+
+
+def _run_program(monkeypatch: pytest.MonkeyPatch, root: Path, env: str) -> Registered:
+    engine = Engine()
+    mocks.set_mocks(engine, project="mainline", stack=env)
+    monkeypatch.setattr(pulumi, "get_root_directory", lambda: str(root))
+
+    @pulumi.runtime.test
+    def program() -> None:
+        runpy.run_module("infra", run_name="__main__")
+
+    program()
+    return engine.seen
+
+
+def test_the_program_itself_registers_the_stack_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert written(_run_program(monkeypatch, ROOT, "prod")) == render(OWN, "prod")
+
+
+def test_the_program_refuses_a_bad_declaration_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for file, text in tree(stack=f"{STACK}  mainline:trian: true\n").items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    with pytest.raises(pulumi.RunError, match="did you mean 'trains'"):
+        _run_program(monkeypatch, tmp_path, "dev")

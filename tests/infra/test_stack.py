@@ -6,6 +6,7 @@ import pytest
 
 from infra.declarations.document import read_document
 from infra.declarations.environment import Environment
+from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import load
 from infra.declarations.stack import read_project
 from infra.declarations.tree import is_declaration, read_tree
@@ -143,7 +144,18 @@ def test_only_these_paths_are_declarations(path: str, expected: bool) -> None:
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_bytes(b"name: \xff\n")
-    with pytest.raises(Exception, match=r"Pulumi.yaml:1: byte 6 is not UTF-8; save the file as UTF-8"):
+    with pytest.raises(DeclarationError, match=r"Pulumi.yaml:1: byte 6 is not UTF-8; save the file as UTF-8"):
+        read_tree(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DeclarationError, match=r"Pulumi.yaml:1: cannot be read: Permission denied; check"):
         read_tree(tmp_path)
 
 
