@@ -52,11 +52,13 @@ class Agent:
                 continue
 
     def _safe_tick(self, now: float) -> float:
-        """Seconds until the next look; a full disk delays it, and is said once a second."""
+        """Seconds until the next look; what fails is said, and everything is looked at again from the start."""
         try:
             return _BUSY if self.tick(now) else _CALM
-        except OSError as error:
-            sys.stderr.write(f"agent: {error}; looks again in {_AFTER_TROUBLE:g} s\n")
+        except Exception as error:
+            # A full disk or a fault of ours: traffic goes on, and so does the loop that heals.
+            reason = f"{type(error).__name__}: {error}"
+            sys.stderr.write(f"agent: {reason}; looks again in {_AFTER_TROUBLE:g} s\n")
             sys.stderr.flush()
             return _AFTER_TROUBLE
 

@@ -45,8 +45,12 @@ class Service:
     @property
     def revision(self) -> str:
         """Names everything that a running process cannot take over without being replaced."""
-        told = json.dumps([self.name, self.model, self.digest, self.command, sorted(self.environment)])
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
+        return _revision(self.name, self.model, self.digest, self.command, self.environment)
+
+
+@lru_cache(maxsize=4096)
+def _revision(*told: object) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def _documents(path: str, text: str) -> Iterator[Manifest]:
         yield _checked(path, document)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def _load(text: str) -> tuple[Any, ...]:
     # Most files are the same in two commits, and reading them is most of the work; nobody changes the values.
     return tuple(yaml.load_all(text, Loader=_LOADER))

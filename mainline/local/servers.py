@@ -31,6 +31,8 @@ class Servers:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.by_name: dict[str, Server] = {}
+        self.changes = 0
+        """Counts the servers that came and went."""
         self._probes: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[Server]:
@@ -42,6 +44,7 @@ class Servers:
             server = adopted_server(record)
             if server and record.alive():
                 self.by_name[server.name] = server
+                self.changes += 1
             elif record.kind == records.SERVER:
                 records.remove_record(self.layout, record.name)
         await asyncio.gather(*(self._probe(server) for server in self))
@@ -53,6 +56,7 @@ class Servers:
         )
         server.restarts += name is not None
         server.change(State.STARTING)
+        self.changes += server.name not in self.by_name
         self.by_name[server.name] = server
         port = _free_port()
         try:
@@ -63,7 +67,12 @@ class Servers:
             server.fails(str(error), hopeless=True)
             return
         server.record = records.Record(server.name, records.SERVER, pid, started, port, server.details())
-        records.write_record(self.layout, server.record)
+        try:
+            records.write_record(self.layout, server.record)
+        except OSError:
+            # A process without a record would be nobody's after this one.
+            server.record.signal(signal.SIGKILL)
+            raise
 
     def stop(self, name: str) -> None:
         server = self.by_name[name]
@@ -91,6 +100,7 @@ class Servers:
                 server.record.signal(signal.SIGKILL)
             return
         del self.by_name[server.name]
+        self.changes += 1
         records.remove_record(self.layout, server.name)
         rmtree(self.layout.model(server.name), ignore_errors=True)
 

@@ -18,6 +18,7 @@ from mainline.local.plan import (
     plan,
     surplus,
 )
+from mainline.local.server import Server
 from mainline.local.servers import Servers
 
 
@@ -31,10 +32,13 @@ class Sync:
         self.objects: Objects = read_objects(layout.objects)
         self.desired: Mapping[str, Application] = {}
         self._owners: Mapping[str, str] = {}
+        self._groups: Mapping[str, list[Server]] = {}
+        self._grouped = -1
 
     def aim(self, desired: Mapping[str, Application]) -> None:
         """From the next step on, this is what has to run."""
         self.desired = desired
+        self._grouped = -1
         self._owners = {service: name for name, app in desired.items() for service in app.services}
 
     def step(self, generation: int | None, in_flight: Mapping[str, int] | None, now: float) -> None:
@@ -47,19 +51,23 @@ class Sync:
 
     def names(self) -> list[str]:
         """Applications that Git names, and those of which something is left."""
-        left = {self.owner(server.service, server.application) for server in self.servers}
-        return sorted({*self.desired, *left, *self.objects.routes})
+        return sorted({*self.desired, *self._group(), *self.objects.routes})
 
-    def owner(self, service: str, before: str) -> str:
-        """The application that names this service now, or else the one that started it."""
-        return self._owners.get(service, before)
+    def _group(self) -> Mapping[str, list[Server]]:
+        """Servers by the application that names their service now, or else by the one that started them."""
+        if self._grouped != self.servers.changes:
+            groups: dict[str, list[Server]] = {}
+            for server in self.servers:
+                groups.setdefault(self._owners.get(server.service, server.application), []).append(server)
+            self._groups, self._grouped = groups, self.servers.changes
+        return self._groups
 
     def application(self, name: str) -> Application:
         return self.desired.get(name, Application(name))
 
     def live(self, name: str, in_flight: Mapping[str, int] | None, now: float) -> list[LiveServer]:
-        mine = (server for server in self.servers if self.owner(server.service, server.application) == name)
-        return [server.live(in_flight, now) for server in mine]
+        """The planner's view of an application's servers."""
+        return [server.live(in_flight, now) for server in self._group().get(name, ())]
 
     def settled(self, name: str, applied: bool, now: float) -> bool:
         """Everything is as Git says: ready, routed, pruned."""

@@ -10,7 +10,7 @@ from mainline.git import Git
 from mainline.local.layout import Layout
 from mainline.local.review import Refused, Review, differences, marker, review
 
-_LOOK_AGAIN = 2.0
+_LOOK_AGAIN = 5.0
 
 
 @dataclass(slots=True)

@@ -1,10 +1,12 @@
 """A backend that does with each request what the test says, down to the bytes of its connection."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 Answer = bytes | None
 """The bytes to send; None closes the connection without one."""
@@ -31,7 +33,7 @@ class Backend:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as stream:
+        with connection, connection.makefile("rb") as stream, contextlib.suppress(ConnectionError):
             while request := _request(stream):
                 self.seen.append(request)
                 answer = self.behave(request)
@@ -42,17 +44,17 @@ class Backend:
                     return
 
 
-def _request(stream: "socket.SocketIO | object") -> bytes:
+def _request(stream: BinaryIO) -> bytes:
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        line = stream.readline()  # type: ignore[attr-defined]
+        line = stream.readline()
         if not line:
             return b""
         head += line
     lengths = [
         line.split(b":")[1] for line in head.lower().splitlines() if line.startswith(b"content-length:")
     ]
-    return head + (stream.read(int(lengths[0])) if lengths else b"")  # type: ignore[attr-defined]
+    return head + (stream.read(int(lengths[0])) if lengths else b"")
 
 
 def response(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> bytes:

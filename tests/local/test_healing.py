@@ -1,6 +1,7 @@
 """Each kind of process can die alone, and the state left behind is one to go on from."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,42 @@ def test_everything_killed_at_once_comes_back_with_start(world: World) -> None:
     world.environment.start(0)
     world.sync(commit)
     assert world.served("iris") == digest
+
+
+def test_each_of_several_replicas_is_healed_while_the_others_answer(
+    idle: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINLINE_REPLICAS", "2")
+    idle.start()
+    digest = idle.artifact("iris", "one")
+    idle.sync(idle.release("iris", digest, replicas=3))
+    name = name_of("iris", digest)
+    assert set(idle.pids()) == {"agent", "gateway", name, f"{name}.1"}
+    assert live(idle, digest)["replicas"] == 2
+    idle.kill(idle.pids()[f"{name}.1"])
+    assert [idle.served("iris") for _ in range(10)] == [digest] * 10
+    idle.until(lambda: live(idle, digest)["replicas"] == 2)
+    idle.sync(idle.release("iris", digest, replicas=1))
+    assert set(idle.pids()) == {"agent", "gateway", name}
+
+
+def test_objects_and_status_that_somebody_removed_are_written_again(world: World) -> None:
+    digest = world.artifact("iris", "one")
+    world.sync(world.release("iris", digest))
+    state = world.root / ".mainline"
+    (state / "objects.json").write_text("{}")
+    (state / "status.json").unlink()
+    world.until(lambda: world.ask("iris")[0] == 200)
+    world.until(lambda: (world.environment.status() or {}).get("commit") == world.head)
+
+
+def test_an_environment_without_a_repository_says_what_it_waits_for(tmp_path: Path, world: World) -> None:
+    world.git.folder.rename(tmp_path / "away")
+    world.end(world.pids()["agent"])
+    world.environment.start(0)
+    world.until(lambda: world.status()["error"] == "gitops.git has no branch main yet; push one")
+    (tmp_path / "away").rename(world.git.folder)
+    assert world.sync(world.head)["applications"] == {}
 
 
 def test_a_second_agent_on_one_root_ends_with_one_line(world: World) -> None:
