@@ -53,7 +53,7 @@ clean: down  ## remove what this repository made on this machine
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.txt
 	@touch $@
 
-INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -c requirements.lock
+INSTALL = $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --compile-bytecode -c requirements.lock
 EDITABLE = $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 
 .venv/up.stamp: .venv/uv.stamp pyproject.toml
