@@ -14,6 +14,10 @@ from v2serve.settings import SettingsError, read_settings, store_of
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 after one line on stderr that says why."""
     chosen = _parser().parse_args(arguments)
+    # An exception instead of a silent death, so that a stopped fetch removes what it had written; and the first
+    # process of a container has no default handler at all.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda number, _: sys.exit(128 + number))
     try:
         return _fetch(chosen) if chosen.verb == "fetch" else _serve()
     except (ArtifactError, FetchError, SettingsError) as error:
@@ -32,8 +36,6 @@ def _serve() -> int:
 
 
 def _fetch(chosen: argparse.Namespace) -> int:
-    # An exception instead of a silent death, so that a stopped fetch removes what it had written.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     digest = fetch(chosen.uri, chosen.destination, chosen.digest, store_of())
     sys.stdout.write(f"{digest}  {chosen.destination}\n")
     return 0

@@ -137,7 +137,7 @@ def test_a_golden_answer_may_differ_in_the_last_digits(tmp_path: Path) -> None:
     assert _start(tmp_path) > 0
 
 
-def test_a_model_that_takes_or_gives_no_tensor_is_refused(tmp_path: Path) -> None:
+def test_the_graph_of_another_model_is_refused(tmp_path: Path) -> None:
     write(tmp_path, lookup())
     write(tmp_path / "other", identity("FP32"))
     (tmp_path / "model.onnx").write_bytes((tmp_path / "other" / "model.onnx").read_bytes())
