@@ -84,9 +84,9 @@ Image = Annotated[
 Store = Annotated[
     str,
     _like(
-        r"(?:mainline|s3|gs|azure|https|file)://[-A-Za-z0-9._/]*[A-Za-z0-9]",
+        r"(?:mainline|s3|gs|az|file)://[-A-Za-z0-9._/]*[A-Za-z0-9]",
         "a store",
-        "write 's3://bucket/prefix' (or gs, azure, https, file, mainline) without a slash at the end",
+        "write 's3://bucket/prefix' (or gs, az, file, mainline) without a slash at the end",
     ),
 ]
 GitUrl = Annotated[

@@ -28,9 +28,16 @@ def _job(job: TrainingJob, environment: Environment, inputs: str) -> Manifest:
 
 
 def _pod(job: TrainingJob, environment: Environment) -> Manifest:
+    """Stages write beside their sources, and the image is read-only: so the job runs on a copy of them."""
+    run = ["python", "-m", "trainkit", "run", f"training-jobs/{job.name}"]
+    told = env(MLFLOW_TRACKING_URI=environment.registry, HOME=_WORK, TMPDIR=_WORK)
+    copy = ["cp", "-R", "training-jobs", _WORK]
     return {
         "automountServiceAccountToken": False,
-        "containers": [_container(job, environment)],
+        "containers": [
+            {**_container("train", job, environment), "command": run, "env": told, "workingDir": _WORK}
+        ],
+        "initContainers": [{**_container("sources", job, environment), "command": copy}],
         "restartPolicy": "Never",
         "securityContext": pod_security(),
         "serviceAccountName": job.name,
@@ -38,13 +45,11 @@ def _pod(job: TrainingJob, environment: Environment) -> Manifest:
     }
 
 
-def _container(job: TrainingJob, environment: Environment) -> Manifest:
+def _container(name: str, job: TrainingJob, environment: Environment) -> Manifest:
     return {
-        "name": "train",
+        "name": name,
         "image": environment.images.training,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "trainkit", "run", f"training-jobs/{job.name}"],
-        "env": env(MLFLOW_TRACKING_URI=environment.registry, HOME=_WORK, TMPDIR=_WORK),
         "resources": resources(job.resources),
         "securityContext": container_security(),
         "volumeMounts": [{"mountPath": _WORK, "name": "work"}],

@@ -28,7 +28,7 @@ def _containers(value: Any) -> list[dict[str, Any]]:
 
 def test_every_container_meets_the_restricted_standard() -> None:
     found = _containers([*applications(repository(), "dev").values()])
-    assert {item["name"] for item in found} == {"kserve-container", "storage-initializer", "train"}
+    assert {item["name"] for item in found} == {"kserve-container", "sources", "storage-initializer", "train"}
     for item in found:
         security = item["securityContext"]
         assert security["runAsNonRoot"] is True
@@ -56,6 +56,14 @@ def test_the_fetcher_takes_the_uris_of_this_store_only() -> None:
 def test_a_job_runs_only_where_the_environment_trains() -> None:
     assert _job()["spec"]["suspend"] is True
     assert "suspend" not in _job(stack=f"{STACK}  mainline:trains: true\n")["spec"]
+
+
+def test_a_job_runs_on_a_copy_of_its_sources_because_the_image_is_read_only() -> None:
+    pod = _job()["spec"]["template"]["spec"]
+    (copy,), (train,) = pod["initContainers"], pod["containers"]
+    assert copy["command"] == ["cp", "-R", "training-jobs", "/work"]
+    assert copy["image"] == train["image"]
+    assert (train["workingDir"], train["command"][-1]) == ("/work", "training-jobs/iris")
 
 
 def test_a_job_is_named_by_its_inputs() -> None:

@@ -69,6 +69,7 @@ REFUSED = {
 STORES = {
     "a slash at the end": ("s3://models/", "is not a store"),
     "another scheme": ("ftp://models", "is not a store"),
+    "a web server": ("https://models.example.com", "(or gs, az, file, mainline) without a slash"),
     "no scheme": ("models", "is not a store; write 's3://bucket/prefix'"),
 }
 
