@@ -67,7 +67,7 @@ class Embedded:
         # Who starts others goes first; the gateway goes before the servers that it still asks.
         for kinds in ((AGENT, STARTING), (GATEWAY, STARTING), (SERVER,)):
             found = [record for record in records.read_records(self.layout) if record.kind in kinds]
-            stopped += records.terminate(found, _PATIENCE)
+            stopped += [name.removesuffix(f"-{STARTING}") for name in records.terminate(found, _PATIENCE)]
             for record in found:
                 records.remove_record(self.layout, record.name)
         self._forget_dead_endpoints()
