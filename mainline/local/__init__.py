@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The embedded environment: agent, gateway and servers on one machine, reading the very files that a cluster reads."""

@@ -67,7 +67,7 @@ class Embedded:
         # Who starts others goes first; the gateway goes before the servers that it still asks.
         for kinds in ((AGENT, STARTING), (GATEWAY, STARTING), (SERVER,)):
             found = [record for record in records.read_records(self.layout) if record.kind in kinds]
-            stopped += [name.removesuffix(f"-{STARTING}") for name in records.terminate(found, _PATIENCE)]
+            stopped += [name.partition(f"-{STARTING}-")[0] for name in records.terminate(found, _PATIENCE)]
             for record in found:
                 records.remove_record(self.layout, record.name)
         self._forget_dead_endpoints()
@@ -138,7 +138,7 @@ class Embedded:
 
     def _await_process(self, process: Record) -> None:
         """Until it says that it is up: its own record; or that of somebody else, who was faster."""
-        name = process.name.removesuffix(f"-{STARTING}")
+        name = process.name.partition(f"-{STARTING}-")[0]
         end = time.monotonic() + _START_LIMIT
         while time.monotonic() < end:
             if self._alive(name):

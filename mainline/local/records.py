@@ -180,11 +180,15 @@ def spawn(command: Sequence[str], log: Path, environment: dict[str, str]) -> tup
 
 
 def spawn_module(layout: Layout, module: str, name: str, *arguments: str) -> Record:
-    """Start one of our own programs; until it is up and writes its own record, it has one as `<name>-starting`."""
+    """Start one of our own programs; until it is up and has its own record, it has `<name>-starting-<pid>`."""
+    for old in read_records(layout):
+        if old.kind == STARTING and not old.alive():
+            remove_record(layout, old.name)
     command = [sys.executable, "-m", module, str(layout.root), *arguments]
     # A start out of a Git hook must not make the agent look at the hook's repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    record = Record(f"{name}-{STARTING}", STARTING, *spawn(command, layout.log(name), environment))
+    pid, started = spawn(command, layout.log(name), environment)
+    record = Record(_starting(name, pid), STARTING, pid, started)
     write_record(layout, record)
     return record
 
@@ -193,7 +197,12 @@ def announce(layout: Layout, name: str, port: int | None = None) -> None:
     """This process is up: its record says so."""
     pid = os.getpid()
     write_record(layout, Record(name, name, pid, start_time(pid) or "", port))
-    remove_record(layout, f"{name}-{STARTING}")
+    remove_record(layout, _starting(name, pid))
+
+
+def _starting(name: str, pid: int) -> str:
+    # By pid: of two that start at once, one ends at the lock, but it may reach the lock only after the other has gone.
+    return f"{name}-{STARTING}-{pid}"
 
 
 def trim_log(log: Path, limit: int) -> None:
