@@ -100,6 +100,9 @@ def _check_path(path: str) -> str:
         raise ArtifactError(f"path {path!r} has characters outside [A-Za-z0-9._/-]; rename the file")
     if path == SUMS or any(part in ("", ".", "..") for part in path.split("/")):
         raise ArtifactError(f"path {path!r} is not a plain relative path inside the artifact")
+    if path.startswith("-"):
+        # sha256sum takes "-" for its standard input, and other programs take such a name for an option.
+        raise ArtifactError(f"path {path!r} starts with '-'; rename the file")
     return path
 
 

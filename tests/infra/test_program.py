@@ -1,5 +1,6 @@
 """The Pulumi program registers exactly what `render` writes, object by object and path by path."""
 
+import asyncio
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.infra.samples import RELEASES, STACK, repository, tree
 
 ROOT = Path(__file__).parents[2]
 OWN = load(read_tree(ROOT))
+# Never closed: the mock monitor makes a loop in each thread of this one's executor, and nobody closes those.
+_LOOP = asyncio.new_event_loop()
 Registered = list[pulumi.runtime.MockResourceArgs]
 
 
@@ -40,9 +43,12 @@ class Engine(pulumi.runtime.Mocks):
 
 @pytest.fixture(autouse=True)
 def _fresh_settings() -> Iterator[None]:
+    """Settings as they were, and a loop: the SDK takes the current one, which an earlier test may have taken away."""
     before = settings.SETTINGS
+    asyncio.set_event_loop(_LOOP)
     yield
     settings.configure(before)
+    asyncio.set_event_loop(None)
 
 
 def registered(declared: Repository, env: str, root: Path = ROOT) -> Registered:

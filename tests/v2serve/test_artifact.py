@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from v2serve.artifact import ArtifactError, digest, parse_sums, verify, write_sums
 
 _HEX = "0" * 64
-_names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,8}", fullmatch=True)
+_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,8}", fullmatch=True)
 _trees = st.dictionaries(
     st.builds(lambda a, b: f"{a}/{b}" if b else a, _names, st.none() | _names),
     st.binary(max_size=64),
@@ -63,6 +63,12 @@ def test_lines_are_sorted_bytewise_as_sort_does(folder: Path) -> None:
 def test_writing_twice_gives_the_same_digest_and_leaves_no_other_file(folder: Path) -> None:
     assert write_sums(folder) == write_sums(folder) == digest(folder)
     assert sorted(p.name for p in folder.iterdir()) == ["SHA256SUMS", "contract.json", "extra", "model.onnx"]
+
+
+@pytest.mark.parametrize("name", ["-", "-c", "-/x"])
+def test_a_name_that_programs_take_for_an_option_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=r"starts with '-'; rename the file"):
+        write_sums(_folder(tmp_path / "artifact", {name: b"x"}))
 
 
 @settings(max_examples=40, deadline=None)
