@@ -22,7 +22,7 @@ down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
 
 test: .venv/test.stamp  ## every test but the slow ones
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: .venv/test.stamp  ## the slow tests
 	@$(BIN)/python -m pytest -m slow

@@ -70,7 +70,7 @@ def test_status_verify_and_log_agree(running):
 def test_promoting_what_serves_is_a_no_op_with_exit_code_0(running):
     clone, _ = running
     head = clone.head()
-    done = clone.mainline("promote", "iris", "--to", "local")
+    done = clone.mainline("promote", "iris", "--to", "local", "--version", "1")
     assert (done.returncode, clone.head()) == (0, head)
     assert "serves in local already; nothing to do" in done.stdout
 
@@ -118,7 +118,7 @@ def test_one_flipped_bit_in_the_store_is_found_by_verify(running):
 
 
 def test_down_leaves_nothing_running_and_up_comes_back_with_the_same(running):
-    clone, _ = running
+    clone, table = running
     done = clone.mainline("down")
     assert done.returncode == 0
     assert clone.processes() == []
@@ -128,8 +128,9 @@ def test_down_leaves_nothing_running_and_up_comes_back_with_the_same(running):
     assert "agent is off" in status.stdout
     assert clone.mainline("verify").returncode == 1
     head = clone.head()
-    clone.json("up", "--port", "0")
+    again = clone.json("up", "--port", table[0]["address"].split(":")[2].split("/")[0])
     assert clone.head() == head
+    assert [row["digest"] for row in again] == [row["digest"] for row in table]
 
 
 def test_a_missing_registry_is_one_clear_line(clone):

@@ -51,11 +51,12 @@ def test_what_both_sides_rendered_is_rendered_again_instead_of_merged(world):
 def test_a_conflict_in_a_declaration_is_for_a_person(world, tmp_path):
     live = Git(tmp_path / "live")
     world.remote.run("clone", "-q", str(world.places.remote), str(live.folder))
-    (live.folder / "Pulumi.local.yaml").write_text("config: {}\n")
+    stack = (live.folder / "Pulumi.local.yaml").read_text()
+    (live.folder / "Pulumi.local.yaml").write_text(f"{stack}  mainline:port: 9001\n")
     live.run("commit", "-qam", "theirs")
     live.run("push", "-q", "origin", "HEAD:main")
     theirs = world.remote.resolve("main")
-    world.commit("Pulumi.local.yaml", "config:\n  mainline:port: 1\n")
+    world.commit("Pulumi.local.yaml", f"{stack}  mainline:port: 9002\n")
     with pytest.raises(
         Refusal, match=r"both changed Pulumi\.local\.yaml; git pull .*gitops\.git main, solve it, commit"
     ):
