@@ -238,7 +238,7 @@ def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
 
     found = run(_places(), env)
     _print_json(found) if as_json else show_status(found)
-    if found["error"] or any(not row["running"] for row in found["models"]):
+    if found["error"] or any(row["running"] is False for row in found["models"]):
         raise typer.Exit(1)
 
 

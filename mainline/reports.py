@@ -13,6 +13,9 @@ from mainline.verify import Verdict
 from policies.gates import Finding
 
 
+_RUNNING = {True: "runs", False: "is off", None: "not asked"}
+
+
 def show_findings(findings: Sequence[Finding]) -> None:
     rows = [("pass" if finding.passed else "FAIL", finding.check, finding.reason) for finding in findings]
     console.table(("gate", "check", "reason"), rows)
@@ -85,7 +88,7 @@ def show_status(found: dict[str, Any]) -> None:
     for line in [*(str(found["error"]).splitlines() if found["error"] else []), *found["warnings"]]:
         console.say(f"! {line}")
     rows = [
-        (r["model"], r["role"], r["version"], r["digest"][7:19], r["traffic"], "runs" if r["running"] else "is off",
+        (r["model"], r["role"], r["version"], r["digest"][7:19], r["traffic"], _RUNNING[r["running"]],
          r["health"], (r["commit"] or "")[:8], (r["since"] or "")[:19].replace("T", " "))
         for r in found["models"]
     ]  # fmt: skip

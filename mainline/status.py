@@ -16,12 +16,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """What the agent wrote last, and which processes are alive now; it may be off since it wrote."""
+    """What the agent wrote last, and which processes are alive now; it may be off since it wrote.
+
+    Without processes nothing is known: the environment is a cluster, which is not asked from here.
+    """
 
     said: Mapping[str, Any]
     alive: Mapping[str, bool]
 
     def of(self, model: str, shown: ReleasedVersion) -> Row:
+        if not self.alive:
+            return {"running": None, "health": "Unknown", "reason": None}
         application = self.said.get("applications", {}).get(f"models/{model}", {})
         name = service_name(model, shown.digest)
         ready = bool(application.get("services", {}).get(name, {}).get("ready"))

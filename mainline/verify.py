@@ -99,7 +99,7 @@ def _rendered_digests(files: Mapping[str, str]) -> dict[str, str]:
 def _ports(places: Places, where: Truth) -> dict[str, int]:
     if not where.embedded:
         raise Refusal(
-            f"{where.environment.name} is not the embedded environment; verify of a cluster is not built yet"
+            f"{where.environment.name} is a cluster, and verify asks the servers of the embedded environment only"
         )
     said = Embedded(places.root, where.environment.name).status() or {}
     services = [
