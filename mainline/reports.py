@@ -12,7 +12,6 @@ from mainline.rendering import Rendered
 from mainline.verify import Verdict
 from policies.gates import Finding
 
-
 _RUNNING = {True: "runs", False: "is off", None: "not asked"}
 
 
