@@ -15,8 +15,8 @@ ALL_GROUPS := $(TEST_GROUPS)
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine
-	@$(BIN)/mainline up
+up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine (PORT=0: any port)
+	@$(BIN)/mainline up $(if $(PORT),--port $(PORT))
 
 down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi

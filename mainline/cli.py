@@ -56,6 +56,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Train, register, promote, sync, serve and verify on this machine; safe to repeat."""
+    from mainline.reports import show_served
     from mainline.up import up as run
 
     with console.Steps() as steps:
@@ -63,11 +64,7 @@ def up(
     if as_json:
         _print_json([row.as_dict() for row in served])
         return
-    rows = [
-        (r.model, r.version, r.digest[7:19], r.commit[:8], r.address, r.answer, f"{r.p95_ms:.1f} ms")
-        for r in served
-    ]
-    console.table(("model", "version", "digest", "commit", "address", "answer", "p95"), rows)
+    show_served(served)
 
 
 @app.command()
@@ -275,10 +272,10 @@ def log(
         _print_json([entry.as_dict() for entry in found])
         return
     rows = [
-        (e.commit[:8], e.at[:19].replace("T", " "), e.action, e.model, e.version, e.digest[7:19], e.author)
+        (e.commit[:8], e.at[:16].replace("T", " "), e.action, e.model, e.version, e.digest[7:15], e.author)
         for e in found
     ]
-    console.table(("commit", "at", "action", "model", "version", "digest", "by"), rows)
+    console.table(("commit", "at", "action", "model", "ver", "digest", "by"), rows)
 
 
 @app.command(epilog="Example: mainline doctor")

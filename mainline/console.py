@@ -1,5 +1,6 @@
 """What people see: tables, one line a step, and errors; nothing of it is imported before it is shown."""
 
+import shutil
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -7,19 +8,43 @@ from types import TracebackType
 from typing import Any, Self
 
 
+# What is read or copied as one word is never broken over lines.
+_WHOLE = frozenset(
+    (
+        "model",
+        "role",
+        "ver",
+        "digest",
+        "commit",
+        "address",
+        "p95",
+        "traffic",
+        "server",
+        "health",
+        "at",
+        "action",
+        "state",
+    )
+)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table that fits the terminal; in a pipe as wide as it needs to be, and without lines."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 240)
-    shown = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+    console = Console(width=width())
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        shown.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         shown.add_row(*("" if cell is None else str(cell) for cell in row))
     console.print(shown, markup=False, highlight=False)
+
+
+def width() -> int:
+    """Columns of the terminal; a pipe has as many as it takes."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 240
 
 
 def say(text: str) -> None:

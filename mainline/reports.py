@@ -9,10 +9,28 @@ from mainline import console
 from mainline.delivery import Delivered
 from mainline.promote import Promotion
 from mainline.rendering import Rendered
+from mainline.up import Served
 from mainline.verify import Verdict
 from policies.gates import Finding
 
+_WIDE = 140
 _RUNNING = {True: "runs", False: "is off", None: "not asked"}
+
+
+def show_served(served: Sequence[Served]) -> None:
+    """The closing table; on a narrow terminal the gateway's address stands above it, once."""
+    gateway = served[0].address.partition("/v2/")[0] if served else ""
+    narrow = console.width() < _WIDE
+    if narrow:
+        console.say(f"gateway {gateway}")
+    rows = [
+        (
+            *(row.model, row.version, row.digest[7:15], row.commit[:8]),
+            *(row.address.removeprefix(gateway if narrow else ""), row.answer, f"{row.p95_ms:.1f} ms"),
+        )
+        for row in served
+    ]
+    console.table(("model", "ver", "digest", "commit", "address", "answer", "p95"), rows)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -87,19 +105,17 @@ def show_status(found: dict[str, Any]) -> None:
     for line in [*(str(found["error"]).splitlines() if found["error"] else []), *found["warnings"]]:
         console.say(f"! {line}")
     rows = [
-        (r["model"], r["role"], r["version"], r["digest"][7:19], r["traffic"], _RUNNING[r["running"]],
-         r["health"], (r["commit"] or "")[:8], (r["since"] or "")[:19].replace("T", " "))
+        (r["model"], r["role"], r["version"], r["digest"][7:15], r["traffic"], _RUNNING[r["running"]],
+         r["health"], (r["commit"] or "")[:8])
         for r in found["models"]
     ]  # fmt: skip
-    console.table(
-        ("model", "role", "version", "digest", "traffic", "server", "health", "commit", "since"), rows
-    )
+    console.table(("model", "role", "ver", "digest", "traffic", "server", "health", "commit"), rows)
     for model, reason in {row["model"]: row["reason"] for row in found["models"] if row["reason"]}.items():
         console.say(f"! {model}: {reason}")
 
 
 def show_verdicts(found: Sequence[Verdict]) -> None:
-    rows = [(v.model, v.role, v.version, v.digest[7:19], v.rendered, v.store, v.live) for v in found]
-    console.table(("model", "role", "version", "digest in Git", "rendered", "store", "live"), rows)
+    rows = [(v.model, v.role, v.version, v.digest[7:15], v.rendered, v.store, v.live) for v in found]
+    console.table(("model", "role", "ver", "digest", "rendered", "store", "live"), rows)
     differing = [verdict.model for verdict in found if not verdict.agrees]
     console.say(f"differs: {', '.join(differing)}" if differing else f"{len(found)} of {len(found)} agree")

@@ -174,7 +174,7 @@ def listen(port: int) -> socket.socket:
         listener.close()
         why = getattr(reason, "strerror", None) or str(reason)
         raise LocalError(
-            f"port {port} of {HOST} cannot be used ({why}); choose another port or free it"
+            f"port {port} of {HOST} cannot be used ({why}); free it, or take any free one: make up PORT=0"
         ) from reason
     return listener
 

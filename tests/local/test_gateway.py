@@ -331,8 +331,9 @@ def test_a_second_gateway_and_a_taken_port_end_with_one_line(gate: Gate, tmp_pat
     taken = subprocess.run(
         [*command, str(tmp_path), "--port", str(gate.port)], capture_output=True, text=True, check=False
     )
-    reason = f"port {gate.port} of 127.0.0.1 cannot be used (Address already in use); choose another port or free it"
-    assert (taken.returncode, taken.stderr) == (1, f"gateway: {reason}\n")
+    why = f"port {gate.port} of 127.0.0.1 cannot be used (Address already in use)"
+    mend = "free it, or take any free one: make up PORT=0"
+    assert (taken.returncode, taken.stderr) == (1, f"gateway: {why}; {mend}\n")
 
 
 @pytest.mark.parametrize("program", ["mainline.local.agent", "mainline.local.gateway"])
