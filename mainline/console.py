@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-
 # What is read or copied as one word is never broken over lines.
 _WHOLE = frozenset(
     (

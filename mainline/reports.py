@@ -18,19 +18,16 @@ _RUNNING = {True: "runs", False: "is off", None: "not asked"}
 
 
 def show_served(served: Sequence[Served]) -> None:
-    """The closing table; on a narrow terminal the gateway's address stands above it, once."""
-    gateway = served[0].address.partition("/v2/")[0] if served else ""
-    narrow = console.width() < _WIDE
-    if narrow:
-        console.say(f"gateway {gateway}")
-    rows = [
-        (
-            *(row.model, row.version, row.digest[7:15], row.commit[:8]),
-            *(row.address.removeprefix(gateway if narrow else ""), row.answer, f"{row.p95_ms:.1f} ms"),
-        )
-        for row in served
-    ]
-    console.table(("model", "ver", "digest", "commit", "address", "answer", "p95"), rows)
+    """The closing table; on a narrow terminal the address is said once, above it."""
+    facts = [(row.model, row.version, row.digest[7:15], row.commit[:8]) for row in served]
+    answers = [(row.answer, f"{row.p95_ms:.1f} ms") for row in served]
+    if console.width() >= _WIDE:
+        rows = [(*known, row.address, *said) for known, row, said in zip(facts, served, answers, strict=True)]
+        console.table(("model", "ver", "digest", "commit", "address", "answer", "p95"), rows)
+        return
+    console.say(f"each at {served[0].address.rpartition('/')[0]}/<model>")
+    short = [(*known, *said) for known, said in zip(facts, answers, strict=True)]
+    console.table(("model", "ver", "digest", "commit", "answer", "p95"), short)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
