@@ -3,6 +3,8 @@
 import os
 import sys
 
+_INTERRUPTED = 130
+
 
 def main() -> None:
     from mainline.cli import app
@@ -10,9 +12,12 @@ def main() -> None:
 
     try:
         app()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer turns Ctrl-C into exit code 130 and says nothing.
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
         complain("interrupted; repeat the command to go on")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # `mainline log | head`: the reader has what it wanted. Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

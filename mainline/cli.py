@@ -67,6 +67,14 @@ def up(
     show_served(served)
 
 
+@app.command(epilog="Example: mainline publish")
+def publish() -> None:
+    """Bring HEAD into main of the embedded Git host, as a merge where promotions were made meanwhile."""
+    from mainline.publish import publish as run
+
+    console.say(f"main of gitops.git is {run(_places())[:8]}")
+
+
 @app.command()
 def down() -> None:
     """Stop everything that `mainline up` started; data and history stay."""
@@ -128,7 +136,7 @@ def promote(
         show_findings(refused.findings)
         raise
     _wait(to, made.delivered.commit if made.delivered else None, wait)
-    _print_json(promotion_as_dict(made)) if as_json else show_promotion(made)
+    _print_json(promotion_as_dict(made)) if as_json else show_promotion(made, _agent_off())
 
 
 def _mode(canary: int | None, shadow: bool, header: str | None) -> Any:
@@ -160,7 +168,7 @@ def _header(name: str, value: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         raise Refusal(
-            f"--header {name}={value}: {first['loc'][0]} {first['msg']}; give NAME=VALUE"
+            f"--header {name}={value}: {first['loc'][0]} {first['msg'].removeprefix('Value error, ')}; give NAME=VALUE"
         ) from error
 
 
@@ -169,6 +177,12 @@ def _wait(env: str, commit: str | None, seconds: float) -> None:
 
     if commit and seconds and env == EMBEDDED:
         Embedded(_places().root, env).wait_synced(commit, seconds)
+
+
+def _agent_off() -> bool:
+    from mainline.local.environment import Embedded
+
+    return not Embedded(_places().root, EMBEDDED).running()["agent"]
 
 
 @app.command(epilog="Example: mainline advance iris --to local --traffic 50")
@@ -187,7 +201,7 @@ def advance(
 
     made = run(_places(), model, to, traffic)
     _wait(to, made.commit if made else None, wait)
-    show_delivered(made, f"{model} in {to} is there already", as_json)
+    show_delivered(made, f"{model} in {to} is there already", as_json, _agent_off())
 
 
 @app.command(epilog="Example: mainline rollback iris --to local")
@@ -206,7 +220,7 @@ def rollback(
 
     made = run(_places(), model, to, version)
     _wait(to, made.commit if made else None, wait)
-    show_delivered(made, f"{model} in {to} serves that version already", as_json)
+    show_delivered(made, f"{model} in {to} serves that version already", as_json, _agent_off())
 
 
 @app.command(epilog="Example: mainline render --check")
@@ -231,11 +245,12 @@ def render(
 def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
     """What should run, what runs, since which commit; exit 1 when they differ."""
     from mainline.reports import show_status
+    from mainline.status import agrees
     from mainline.status import status as run
 
     found = run(_places(), env)
     _print_json(found) if as_json else show_status(found)
-    if found["error"] or any(row["running"] is False for row in found["models"]):
+    if not agrees(found):
         raise typer.Exit(1)
 
 
@@ -264,10 +279,13 @@ def log(
 ) -> None:
     """Promotions, rollbacks and reverts, read from Git alone."""
     from mainline.history import entries
+    from mainline.promote import refuse_unknown
     from mainline.truth import truth
 
     where = truth(_places(), env)
     found = entries(where.git, where.head(), model, env)[:limit]
+    if model and not found:
+        refuse_unknown(_places(), model)
     if as_json:
         _print_json([entry.as_dict() for entry in found])
         return

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, dump_release, release_path
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import is_declaration
@@ -59,7 +60,7 @@ def deliver(places: Places, where: Truth, model: str, decide: Decide) -> Deliver
     refuse_unpublished(places, where, model)
     for _ in range(_ATTEMPTS):
         base = where.head()
-        decision = decide(where.declared(base))
+        decision = decide(_declared(where, base))
         if decision is None:
             return None
         commit = where.git.commit(
@@ -72,6 +73,17 @@ def deliver(places: Places, where: Truth, model: str, decide: Decide) -> Deliver
     raise Refusal(
         f"main of {where.git.folder.name} moved {_ATTEMPTS} times meanwhile; nothing was changed, repeat the command"
     )
+
+
+def _declared(where: Truth, base: str) -> Repository:
+    try:
+        return where.declared(base)
+    except DeclarationError as error:
+        broken = f"{where.reference.rpartition('/')[2]} of {where.git.folder.name} ({base[:8]})"
+        raise Refusal(
+            f"{broken} does not parse, so nothing can be committed on it: {error.problems[0]}; "
+            f"in a clone of it: git revert {base[:8]} && git push"
+        ) from error
 
 
 def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
@@ -91,7 +103,7 @@ def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
     if head and not where.git.is_ancestor(head, where.head()):
         raise Refusal(
             f"HEAD ({head[:8]}) and main of {where.git.folder.name} ({where.head()[:8]}) have diverged; "
-            "`make up` merges HEAD into it"
+            "`mainline publish` merges HEAD into it"
         )
 
 

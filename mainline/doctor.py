@@ -15,7 +15,8 @@ from mainline.errors import Refusal
 from mainline.git import Git
 from mainline.local.environment import Embedded
 from mainline.places import EMBEDDED, Places
-from mainline.truth import stack
+from mainline.restore import lost
+from mainline.truth import stack, truth
 
 _GIT_NEEDED = (2, 38)  # merge-tree --write-tree
 
@@ -33,7 +34,7 @@ class Check:
 def doctor(places: Places) -> list[Check]:
     """Every check, in the order in which a new machine meets them."""
     checks: tuple[Callable[[Places], Check], ...] = (
-        _python, _git, _packages, _writable, _commit, _declarations, _port, _registry, _environment, _origin,
+        _python, _git, _packages, _writable, _commit, _declarations, _port, _registry, _store, _environment, _origin,
     )  # fmt: skip
     return [check(places) for check in checks] + [_tool(*tool) for tool in _TOOLS]
 
@@ -147,6 +148,19 @@ def _registry(places: Places) -> Check:
             "end the process that holds it, or remove the file and make up",
         )
     return Check("registry", "ok", f"{count} versions")
+
+
+def _store(places: Places) -> Check:
+    if not (places.remote / "HEAD").is_file():
+        return Check("store", "optional", "nothing was released here yet", "make up")
+    try:
+        missing = lost(places, truth(places, EMBEDDED))
+    except Exception as error:  # a broken head or stack file, which other checks name as well
+        return Check("store", "missing", str(error).splitlines()[0], "mend what is named")
+    if missing:
+        names = ", ".join(f"{model} {shown.short}" for model, shown in missing)
+        return Check("store", "missing", f"lost or changed: {names}", "make up")
+    return Check("store", "ok", "every released byte is what Git names")
 
 
 def _environment(places: Places) -> Check:

@@ -5,6 +5,7 @@ from typing import Any
 
 from infra.declarations.declaration import parse
 from infra.declarations.document import read_document
+from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, ReleasedVersion, release_path
 from mainline.git import Git
 
@@ -59,10 +60,29 @@ def released_versions(git: Git, head: str, model: str, env: str) -> list[Release
         text = git.text_at(commit, path)
         if text is None:
             continue
-        document = read_document(path, text)
-        stable = parse(Release, document.value, document).stable
-        if not found or found[-1].digest != stable.digest:
+        stable = _stable(path, text)
+        if stable and (not found or found[-1].digest != stable.digest):
             found.append(stable)
+    return found
+
+
+def _stable(path: str, text: str) -> ReleasedVersion | None:
+    try:
+        document = read_document(path, text)
+        return parse(Release, document.value, document).stable
+    except DeclarationError:
+        # A commit that did not parse was never served, so there is nothing in it to go back to.
+        return None
+
+
+def since(git: Git, head: str, model: str, env: str, digest: str) -> tuple[str, str] | None:
+    """(commit, ISO time) from which on the release names this digest without a break; None when it does not."""
+    path, found = release_path(model, env), None
+    for line in git.run("log", "--format=%H %cI", head, "--", path).splitlines():
+        commit, _, at = line.partition(" ")
+        if digest not in (git.text_at(commit, path) or ""):
+            break
+        found = (commit, at)
     return found
 
 

@@ -28,6 +28,7 @@ class Promotion:
     mode: Mode
     findings: Sequence[Finding] = field(default_factory=list)
     delivered: Delivered | None = None
+    restored: bool = False  # it served already, but the store had lost its bytes
 
 
 class GatesRefused(Refusal):
@@ -64,11 +65,14 @@ def promote(
         release = repository.releases.get((model, env))
         made.mode = mode or _default_mode(release, environment.steps)
         after = promoted(release, released(version), made.mode, environment.standby)
-        if after is None:
-            return None
-        made.findings = _pass_gates(_declared(repository, model), version, release)
+        if after is not None:
+            made.findings = _pass_gates(_declared(repository, model), version, release)
         say(f"copying {version.digest[:19]} to the store")
-        Store(store_url(places, environment.store)).put(model, version.digest, registry.fetch(version))
+        store = Store(store_url(places, environment.store))
+        written = store.put(model, version.digest, registry.fetch(version))
+        if after is None:
+            made.restored = written
+            return None
         say("writing the commit")
         return _decision(model, env, release, after, made.mode)
 

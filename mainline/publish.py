@@ -1,5 +1,6 @@
 """The embedded Git host: a bare repository whose main is this clone's HEAD and the promotions on top of it."""
 
+import shlex
 import subprocess
 
 from infra.declarations.repository import load
@@ -57,7 +58,7 @@ def _merged(remote: Git, main: str, head: str) -> str:
     if foreign:
         raise Refusal(
             f"HEAD and main of {remote.folder.name} both changed {', '.join(foreign)}; "
-            f"git pull {remote.folder} main, solve it, commit, and repeat the command"
+            f"git pull --no-rebase {shlex.quote(str(remote.folder))} main, solve it, commit, and repeat the command"
         )
     merge = remote.commit_tree(tree, (main, head), "Merge the work of this clone\n")
     changes = _render_again(remote, merge, conflicts)

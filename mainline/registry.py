@@ -48,6 +48,12 @@ class Registry:
             raise Refusal(f"{model} has no version {chosen} in the registry; it has {listed}")
         return _read(self._client(), known[chosen])
 
+    def with_digest(self, model: str, digest: str) -> RegisteredVersion | None:
+        """The newest version of a model that has these bytes."""
+        known = self.versions(model)
+        read = (_read(self._client(), known[number]) for number in sorted(known, reverse=True))
+        return next((version for version in read if version.digest == digest), None)
+
     def versions(self, model: str) -> dict[int, Any]:
         self._probe()
         client = self._client()
@@ -81,9 +87,12 @@ class Registry:
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
                 connection.execute("select count(*) from model_versions").fetchone()
         except sqlite3.Error as error:
-            raise Refusal(
-                f"the MLflow database {path} cannot be read ({error}); end the process that holds it"
-            ) from error
+            mend = (
+                "end the process that holds it"
+                if "locked" in str(error)
+                else "restore it, or remove it and train again"
+            )
+            raise Refusal(f"the MLflow database {path} cannot be read ({error}); {mend}") from error
 
 
 class _one_line:  # noqa: N801  a context manager, read as a phrase
@@ -97,8 +106,10 @@ class _one_line:  # noqa: N801  a context manager, read as a phrase
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, Refusal):
-            words = str(error).strip().splitlines() or [type(error).__name__]
-            raise Refusal(f"MLflow at {self.uri}: {words[0]}") from error
+            words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if "Max retries exceeded" in words:
+                words = "cannot be reached; is mainline:registry of the stack file right, and the network up?"
+            raise Refusal(f"MLflow at {self.uri}: {words}") from error
 
 
 def _read(client: "MlflowClient", entry: Any) -> RegisteredVersion:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.declarations.repository import load
-from infra.declarations.tree import read_tree
-from infra.render import Difference, compare, read_rendered, render, write
+from infra.declarations.tree import Tree, read_tree
+from infra.render import Difference, compare, foreign, read_rendered, refuse_links, render, write
 from mainline.errors import Refusal
 from mainline.places import Places
 
@@ -27,11 +27,18 @@ def rendering(places: Places, envs: Sequence[str], check: bool) -> list[Rendered
         raise Refusal(
             f"unknown environment {unknown[0]!r}; there are {', '.join(sorted(repository.environments))}"
         )
+    chosen = envs or sorted(repository.environments)
+    for env in chosen:
+        refuse_links(places.root, env)
     found = []
-    for env in envs or sorted(repository.environments):
+    for env in chosen:
         wanted = render(repository, env)
-        differences = (
-            compare(wanted, read_rendered(places.root, env)) if check else write(places.root, env, wanted)
-        )
+        differences = _checked(places, env, wanted) if check else write(places.root, env, wanted)
         found.append(Rendered(env, len(wanted), differences))
     return found
+
+
+def _checked(places: Places, env: str, wanted: Tree) -> list[Difference]:
+    """What a write would change, and what it would leave although Argo CD applies it."""
+    existing = read_rendered(places.root, env)
+    return [*compare(wanted, existing), *foreign(wanted, existing)]

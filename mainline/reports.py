@@ -13,7 +13,7 @@ from mainline.up import Served
 from mainline.verify import Verdict
 from policies.gates import Finding
 
-_WIDE = 140
+_WIDE, _WARNINGS = 140, 5
 _RUNNING = {True: "runs", False: "is off", None: "not asked"}
 
 
@@ -44,33 +44,35 @@ def promotion_as_dict(made: Promotion) -> dict[str, Any]:
         "mode": str(made.mode),
         "findings": [asdict(finding) for finding in made.findings],
         "commit": made.delivered.commit if made.delivered else None,
+        "restored": made.restored,
         "branch": made.delivered.branch if made.delivered else None,
     }
 
 
-def show_promotion(made: Promotion) -> None:
+def show_promotion(made: Promotion, agent_off: bool) -> None:
     if made.delivered is None:
-        console.say(
-            f"{made.model} version {made.version.version} serves in {made.env} already; nothing to do"
-        )
+        done = "its bytes were put back into the store" if made.restored else "nothing to do"
+        console.say(f"{made.model} version {made.version.version} serves in {made.env} already; {done}")
         return
     show_findings(made.findings)
-    _show(made.delivered)
+    _show(made.delivered, agent_off)
 
 
-def show_delivered(made: Delivered | None, nothing: str, as_json: bool) -> None:
+def show_delivered(made: Delivered | None, nothing: str, as_json: bool, agent_off: bool) -> None:
     if as_json:
         console.say(json.dumps(asdict(made) if made else None, indent=2, sort_keys=True))
     elif made is None:
         console.say(f"{nothing}; nothing to do")
     else:
-        _show(made)
+        _show(made, agent_off)
 
 
-def _show(made: Delivered) -> None:
+def _show(made: Delivered, agent_off: bool) -> None:
     console.say(f"{made.commit[:8]} on {made.branch}: {made.subject}")
     if made.branch != "main":
         console.say(f"pushed to origin; open a pull request from {made.branch}")
+    elif agent_off:
+        console.say("the agent is off, so nothing changes until make up starts it")
 
 
 def show_rendered(found: Sequence[Rendered], check: bool, as_json: bool) -> None:
@@ -86,29 +88,43 @@ def show_rendered(found: Sequence[Rendered], check: bool, as_json: bool) -> None
 
 
 def show_status(found: dict[str, Any]) -> None:
-    synced = found["synced"]
+    synced, head = (found["synced"] or "none")[:8], found["head"][:8]
     console.say(
         f"environment  {found['environment']}" + (f" at {found['address']}" if found["address"] else "")
     )
     console.say(
-        f"commit       {found['head'][:8]}"
-        + ("" if synced == found["head"] else f", synced is {(synced or 'none')[:8]}")
+        f"commit       {head}" + ("" if synced == head or not found["processes"] else f", synced is {synced}")
     )
     if found["processes"]:
-        console.say(
-            "processes    "
-            + ", ".join(f"{n} {'runs' if on else 'is off'}" for n, on in found["processes"].items())
-        )
-    for line in [*(str(found["error"]).splitlines() if found["error"] else []), *found["warnings"]]:
-        console.say(f"! {line}")
+        states = [f"{name} {'runs' if on else 'is off'}" for name, on in found["processes"].items()]
+        console.say(f"processes    {', '.join(states)}")
     rows = [
-        (r["model"], r["role"], r["version"], r["digest"][7:15], r["traffic"], _RUNNING[r["running"]],
+        (r["model"], r["role"], r["version"], r["digest"][7:15], _traffic(r), _RUNNING[r["running"]],
          r["health"], (r["commit"] or "")[:8])
         for r in found["models"]
     ]  # fmt: skip
     console.table(("model", "role", "ver", "digest", "traffic", "server", "health", "commit"), rows)
-    for model, reason in {row["model"]: row["reason"] for row in found["models"] if row["reason"]}.items():
-        console.say(f"! {model}: {reason}")
+    for line in _remarks(found, head, synced):
+        console.say(f"! {line}")
+
+
+def _traffic(row: dict[str, Any]) -> str:
+    declared, live = row["traffic"], row["live_traffic"]
+    return str(declared) if live in (None, declared) else f"{live}, Git says {declared}"
+
+
+def _remarks(found: dict[str, Any], head: str, synced: str) -> list[str]:
+    off = [f"the {name} is off; make up starts it" for name in found["off"]]
+    refused = str(found["error"]).splitlines() if found["error"] else []
+    said = [f"{head} is refused, {synced} goes on: {refused[0]}", *refused[1:]] if refused else []
+    warnings = found["warnings"]
+    more = (
+        [f"and {len(warnings) - _WARNINGS} more warnings (--json has all)"]
+        if len(warnings) > _WARNINGS
+        else []
+    )
+    reasons = {row["model"]: row["reason"] for row in found["models"] if row["reason"]}
+    return [*off, *said, *(f"{model}: {why}" for model, why in reasons.items()), *warnings[:_WARNINGS], *more]
 
 
 def show_verdicts(found: Sequence[Verdict]) -> None:

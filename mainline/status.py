@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, ReleasedVersion
-from mainline.history import Entry, entries
+from mainline.history import since
 from mainline.local.environment import Embedded
 from mainline.places import Places
 from mainline.truth import Truth, truth
@@ -26,15 +26,55 @@ class _Live:
 
     def of(self, model: str, shown: ReleasedVersion) -> Row:
         if not self.alive:
-            return {"running": None, "health": "Unknown", "reason": None}
-        application = self.said.get("applications", {}).get(f"models/{model}", {})
+            return {"live_traffic": None, "running": None, "health": "Unknown", "reason": None}
+        application = self.application(model)
         name = service_name(model, shown.digest)
         ready = bool(application.get("services", {}).get(name, {}).get("ready"))
         return {
+            "live_traffic": _share(list(application.get("route", {}).values()), f"{name}-predictor"),
             "running": ready and self.alive.get(name, False),
             "health": application.get("health", "Unknown") if self.alive.get("agent") else "Unknown",
             "reason": application.get("reason"),
         }
+
+    def application(self, model: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.said.get("applications", {}).get(f"models/{model}", {})
+        return found
+
+    def undeclared(self, model: str, declared: set[str]) -> list[Row]:
+        """What still runs although the newest release does not name it: it serves until its successor is ready."""
+        services = self.application(model).get("services", {})
+        return [
+            {
+                **dict.fromkeys(("commit", "since", "reason")),
+                "model": model,
+                "role": "earlier",
+                "version": service.get("version"),
+                "traffic": "none",
+                "digest": service.get("digest", ""),
+                "health": self.application(model).get("health", "Unknown"),
+                "live_traffic": _share(
+                    list(self.application(model).get("route", {}).values()), f"{name}-predictor"
+                ),
+                "running": bool(service.get("ready")) and self.alive.get(name, False),
+            }
+            for name, service in sorted(services.items())
+            if name not in declared and self.alive.get(name, False)
+        ]
+
+
+def _share(routes: list[list[Mapping[str, Any]]], service: str) -> str:
+    """What the live route gives a service: a share of the calls, those with a header, copies, or none."""
+    if not routes:
+        return "none"
+    *special, default = routes[0]
+    weights = default.get("weights", {})
+    if weights.get(service):
+        return f"{round(100 * weights[service] / sum(weights.values()))} %"
+    if any(service in rule.get("weights", {}) for rule in special):
+        return "header"
+    mirrored = any(service in rule.get("mirrors", ()) for rule in routes[0])
+    return "shadow" if mirrored else "none"
 
 
 def status(places: Places, env: str) -> dict[str, Any]:
@@ -52,9 +92,19 @@ def status(places: Places, env: str) -> dict[str, Any]:
         "error": said.get("error") or error,
         "warnings": said.get("warnings", []),
         "processes": alive,
+        "off": [name for name in ("agent", "gateway") if live and not alive.get(name)],
         "address": live.address if live else None,
         "models": rows,
     }
+
+
+def agrees(found: Mapping[str, Any]) -> bool:
+    """Whether what runs is what Git names; a cluster that was not asked is not held against it."""
+    return not found["error"] and not found["off"] and all(map(_as_declared, found["models"]))
+
+
+def _as_declared(row: Row) -> bool:
+    return row["running"] is None or (row["running"] and row["live_traffic"] == row["traffic"])
 
 
 def _rows(where: Truth, head: str, live: _Live) -> tuple[list[Row], str | None]:
@@ -67,14 +117,14 @@ def _rows(where: Truth, head: str, live: _Live) -> tuple[list[Row], str | None]:
             return [], str(error)
         return _rows(where, synced, live)[0], str(error)
     env = where.environment.name
-    log = entries(where.git, head, env=env)
     rows: list[Row] = []
     for (model, of), release in sorted(repository.releases.items()):
         if of == env:
+            shown = roles(release)
             rows += [
-                _row(model, role, shown, share, log) | live.of(model, shown)
-                for role, shown, share in roles(release)
+                _row(where, head, model, role, one, share) | live.of(model, one) for role, one, share in shown
             ]
+            rows += live.undeclared(model, {service_name(model, one.digest) for _, one, _ in shown})
     return rows, None
 
 
@@ -95,14 +145,14 @@ def service_name(model: str, digest: str) -> str:
     return f"{model}-{digest[7:15]}"
 
 
-def _row(model: str, role: str, shown: ReleasedVersion, share: str, log: list[Entry]) -> Row:
-    since = next((entry for entry in log if entry.model == model and entry.digest == shown.digest), None)
+def _row(where: Truth, head: str, model: str, role: str, shown: ReleasedVersion, share: str) -> Row:
+    commit, at = since(where.git, head, model, where.environment.name, shown.digest) or (None, None)
     return {
         "model": model,
         "role": role,
         "version": shown.version,
         "digest": shown.digest,
         "traffic": share,
-        "commit": since.commit if since else None,
-        "since": since.at if since else None,
+        "commit": commit,
+        "since": at,
     }

@@ -14,6 +14,7 @@ from mainline.local.environment import Embedded
 from mainline.places import EMBEDDED, Places
 from mainline.promote import promote
 from mainline.publish import publish
+from mainline.restore import lost, restore
 from mainline.train import Trained, jobs, train
 from mainline.truth import Truth, truth
 from mainline.verify import verify
@@ -77,6 +78,7 @@ def _serve(
     places: Places, where: Truth, embedded: Embedded, chosen: Sequence[str], progress: Progress
 ) -> list[Served]:
     trained = _train_all(places, chosen, progress)
+    _restore(places, where, embedded, progress)
     for made in trained:
         _promote(places, where, made, progress)
     head = where.head()
@@ -109,22 +111,38 @@ def _train(places: Places, job: str, progress: Progress) -> Trained:
     return made
 
 
-def _promote(places: Places, where: Truth, made: Trained, progress: Progress) -> None:
-    name = f"promote {made.model}"
-    released = [
-        entry
-        for entry in entries(where.git, where.head(), made.model, EMBEDDED)
-        if entry.digest == made.digest
-    ]
-    if released:
-        # Promoted once already: what serves now, perhaps an older version after a rollback, is somebody's decision.
-        progress.done(name, f"version {made.version} was promoted in {released[-1].commit[:8]}")
+def _restore(places: Places, where: Truth, embedded: Embedded, progress: Progress) -> None:
+    missing = lost(places, where)
+    if not missing:
         return
-    promotion = promote(
-        places, made.model, EMBEDDED, made.version, None, lambda word: progress.step(name, word)
-    )
-    commit = promotion.delivered.commit[:8] if promotion.delivered else "no commit needed"
-    progress.done(name, f"version {made.version} in {commit}")
+    progress.step("store", f"{len(missing)} released artifacts are not what Git names")
+    restore(places, where, missing)
+    applications = (embedded.status() or {}).get("applications", {}).values()
+    if any(application["health"] != "Healthy" for application in applications):
+        # The agent has tried in vain and waits longer each time; a new one tries at once.
+        port = int((embedded.address or ":0").rpartition(":")[2])
+        embedded.stop()
+        embedded.start(port)
+    progress.done("store", f"{', '.join(f'{model} {shown.short}' for model, shown in missing)} put back")
+
+
+def _promote(places: Places, where: Truth, made: Trained, progress: Progress) -> None:
+    """Only what has no release yet: which version replaces another is somebody's decision, with or without a canary."""
+    name = f"promote {made.model}"
+    release = where.declared(where.head()).releases.get((made.model, EMBEDDED))
+    if release is None:
+        promotion = promote(
+            places, made.model, EMBEDDED, made.version, None, lambda word: progress.step(name, word)
+        )
+        commit = promotion.delivered.commit[:8] if promotion.delivered else "no commit needed"
+        progress.done(name, f"version {made.version} in {commit}")
+    elif made.digest in {shown.digest for shown in release.versions.values()}:
+        progress.done(name, f"version {release.stable.version} serves")
+    else:
+        offer = f"mainline promote {made.model} --to {EMBEDDED}"
+        progress.done(
+            name, f"version {release.stable.version} serves; version {made.version} waits for: {offer}"
+        )
 
 
 def _ask_all(

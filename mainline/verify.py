@@ -1,12 +1,11 @@
 """mainline verify: for each model, the digests that Git, the rendered tree, the store and the live servers name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import yaml
-
 from infra.declarations.release import ReleasedVersion
+from infra.render import Difference, compare, render
 from mainline.errors import Refusal
 from mainline.live import Unanswered, served_digest
 from mainline.local.environment import Embedded
@@ -41,35 +40,59 @@ def verify(places: Places, env: str, model: str | None) -> list[Verdict]:
     """Compare every released version of an environment; nothing is trusted that can be read again."""
     where = truth(places, env)
     head = where.head()
-    rendered = _rendered_digests(where.rendered(head))
+    repository, files = where.declared(head), where.rendered(head)
+    differences = compare(render(repository, env), files)
     store = Store(store_url(places, where.environment.store))
-    ports = _ports(places, where)
+    live = _live_of(places, where)
     found = []
-    for (name, of), release in sorted(where.declared(head).releases.items()):
+    for (name, of), release in sorted(repository.releases.items()):
         if of == env and model in (None, name):
+            tree = _tree(env, name, differences)
+            allowed = {shown.digest for _, shown, _ in roles(release)}
             found += [
-                _verdict(name, role, shown, rendered, store, ports) for role, shown, _ in roles(release)
+                _verdict(name, role, shown, tree, store, live, allowed) for role, shown, _ in roles(release)
             ]
     if model is not None and not found:
         raise Refusal(f"{model} has no release in {env}; promote it first")
-    return found + _strangers(ports, {service_name(v.model, v.digest) for v in found}, model)
+    return found + _strangers(live.ports, {service_name(v.model, v.digest) for v in found}, model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """Where the servers of an environment listen, by InferenceService, and its gateway."""
+
+    ports: Mapping[str, int]
+    gateway: str | None
+
+
+def _tree(env: str, model: str, differences: Sequence[Difference]) -> str:
+    """Whether the committed manifests of a model are what its declarations mean."""
+    mine = [d for d in differences if d.path.startswith(f"clusters/{env}/models/{model}/")]
+    if not mine:
+        return "ok"
+    more = f" and {len(mine) - 1} more" if len(mine) > 1 else ""
+    return f"{mine[0].path.rpartition('/')[2]} is {mine[0].kind}{more}"
 
 
 def _verdict(
-    model: str,
-    role: str,
-    shown: ReleasedVersion,
-    rendered: Mapping[str, str],
-    store: Store,
-    ports: dict[str, int],
+    model: str, role: str, shown: ReleasedVersion, tree: str, store: Store, live: _Live, allowed: set[str]
 ) -> Verdict:
-    name = service_name(model, shown.digest)
-    in_tree = rendered.get(name)
-    tree = "ok" if in_tree == shown.digest else f"names {in_tree}" if in_tree else f"{name} is not rendered"
     stored = store.problem(model, shown.digest) or "ok"
-    return Verdict(
-        model, role, shown.version, shown.digest, tree, stored, _live(model, shown.digest, ports.get(name))
-    )
+    served = _live(model, shown.digest, live.ports.get(service_name(model, shown.digest)))
+    if served == "ok" and role == "stable":
+        served = _routed(model, live.gateway, allowed)
+    return Verdict(model, role, shown.version, shown.digest, tree, stored, served)
+
+
+def _routed(model: str, gateway: str | None, allowed: set[str]) -> str:
+    """Whether a client's call comes to a version that Git names."""
+    if gateway is None:
+        return "the gateway is off"
+    try:
+        found = served_digest(gateway, model)
+    except Unanswered as error:
+        return f"no answer at the gateway: {error}"
+    return "ok" if found in allowed else f"the gateway answers from {found}"
 
 
 def _live(model: str, digest: str, port: int | None) -> str:
@@ -82,32 +105,14 @@ def _live(model: str, digest: str, port: int | None) -> str:
     return "ok" if found == digest else f"serves {found}"
 
 
-def _rendered_digests(files: Mapping[str, str]) -> dict[str, str]:
-    """InferenceService -> the digest in its environment."""
-    found = {}
-    for path, text in files.items():
-        if "-inferenceservice-" not in path:
-            continue
-        document = yaml.load(text, Loader=yaml.CSafeLoader)
-        env = {
-            entry["name"]: entry.get("value", "") for entry in document["spec"]["predictor"]["model"]["env"]
-        }
-        found[document["metadata"]["name"]] = env.get("V2SERVE_MODEL_DIGEST", "")
-    return found
-
-
-def _ports(places: Places, where: Truth) -> dict[str, int]:
+def _live_of(places: Places, where: Truth) -> _Live:
     if not where.embedded:
-        raise Refusal(
-            f"{where.environment.name} is a cluster, and verify asks the servers of the embedded environment only"
-        )
-    said = Embedded(places.root, where.environment.name).status() or {}
-    services = [
-        service
-        for app in said.get("applications", {}).values()
-        for service in app.get("services", {}).items()
-    ]
-    return {name: int(service["port"]) for name, service in services if service.get("port")}
+        name = where.environment.name
+        raise Refusal(f"{name} is a cluster, and verify asks the servers of the embedded environment only")
+    embedded = Embedded(places.root, where.environment.name)
+    applications = (embedded.status() or {}).get("applications", {}).values()
+    services = [service for app in applications for service in app.get("services", {}).items()]
+    return _Live({name: int(of["port"]) for name, of in services if of.get("port")}, embedded.address)
 
 
 def _strangers(ports: Mapping[str, int], released: set[str], model: str | None) -> list[Verdict]:

@@ -1,8 +1,10 @@
 """mainline up: the whole chain, closed on real data, and what users do with it afterwards."""
 
 import json
+import re
 import shutil
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -75,7 +77,7 @@ def test_promoting_what_serves_is_a_no_op_with_exit_code_0(running):
     assert "serves in local already; nothing to do" in done.stdout
 
 
-def test_a_commit_in_a_params_file_trains_a_new_version_that_goes_the_whole_way_and_back(running):
+def test_a_commit_in_a_params_file_goes_the_whole_way_as_a_canary_and_back(running):
     clone, table = running
     params = clone.root / "training-jobs/iris/params.yaml"
     text = params.read_text()
@@ -89,17 +91,73 @@ def test_a_commit_in_a_params_file_trains_a_new_version_that_goes_the_whole_way_
     assert (trained["version"], trained["new"]) == (2, True)
     diverged = clone.mainline("promote", "iris", "--to", "local")
     assert diverged.returncode == 1
-    assert "have diverged; `make up` merges" in diverged.stderr
-    served = {row["model"]: row for row in clone.json("up")}["iris"]
-    assert (served["version"], served["digest"]) == (2, trained["digest"])
-    done = clone.mainline("rollback", "iris", "--to", "local", "--wait", "20")
-    assert done.returncode == 0, done.stderr
+    assert "have diverged; `mainline publish` merges" in diverged.stderr
+    # A new version waits for somebody's decision; up alone changes nothing that serves.
+    assert clone.json("up")[0]["digest"] == table[0]["digest"]
+    clone.json("promote", "iris", "--to", "local", "--canary", "10", "--wait", "20")
+    rows = [(row["role"], row["version"], row["live_traffic"]) for row in clone.json("status")["models"]]
+    assert rows[:2] == [("stable", 1, "90 %"), ("candidate", 2, "10 %")]
+    clone.json("advance", "iris", "--to", "local", "--wait", "20")
+    assert clone.json("status")["models"][0]["digest"] == trained["digest"]
+    clone.json("rollback", "iris", "--to", "local", "--wait", "20")
     assert all(verdict["agrees"] for verdict in clone.json("verify"))
     assert clone.json("status")["models"][0]["digest"] == table[0]["digest"]
     # What was rolled back is not promoted again behind anybody's back.
     head = clone.head()
     assert clone.json("up")[0]["digest"] == table[0]["digest"]
     assert clone.head() == head
+
+
+def test_the_curl_of_the_readme_answers_as_it_is_written(running):
+    clone, table = running
+    (command,) = re.findall(r"^curl .*$", (clone.root / "README.md").read_text(), re.M)
+    port = table[0]["address"].split(":")[2].split("/")[0]
+    done = subprocess.run(
+        ["sh", "-c", command.replace("8080", port)], capture_output=True, text=True, check=True
+    )
+    outputs = {output["name"]: output["data"] for output in json.loads(done.stdout)["outputs"]}
+    assert outputs["label"] == ["setosa"]
+
+
+def test_a_route_that_was_taken_out_of_git_by_hand_shows_in_status_and_verify(running, tmp_path):
+    clone, _ = running
+    live = tmp_path / "live"
+    clone.git("clone", "-q", str(clone.remote), str(live))
+    clone.git("rm", "-q", "clusters/local/models/iris/1-manifest/*httproute*", folder=live)
+    clone.git("commit", "-qm", "no route", folder=live)
+    clone.git("push", "-q", "origin", "HEAD:main", folder=live)
+    try:
+        _until(lambda: json.loads(clone.mainline("status", "--json").stdout)["synced"] == clone.head())
+        status = clone.mainline("status")
+        assert status.returncode == 1
+        assert "none, Git says 100 %" in status.stdout
+        verdict = clone.mainline("verify", "--model", "iris", "--json")
+        assert verdict.returncode == 1
+        (found,) = json.loads(verdict.stdout)
+        assert "httproute-models-iris.yaml is missing" in found["rendered"]
+        assert "no answer at the gateway: HTTP 404" in found["live"]
+    finally:
+        clone.git("revert", "--no-edit", "HEAD", folder=live)
+        clone.git("push", "-q", "origin", "HEAD:main", folder=live)
+        _until(lambda: clone.mainline("verify").returncode == 0)
+
+
+def test_bytes_that_the_store_lost_are_put_back_by_up(running):
+    clone, table = running
+    shutil.rmtree(clone.root / ".mainline" / "store" / "iris" / table[0]["digest"][7:])
+    found = clone.mainline("doctor", "--json")
+    assert found.returncode == 1
+    assert {check["name"]: check["fix"] for check in json.loads(found.stdout)}["store"] == "make up"
+    again = clone.json("up")
+    assert again[0]["digest"] == table[0]["digest"]
+    assert all(verdict["agrees"] for verdict in clone.json("verify"))
+
+
+def _until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def test_one_flipped_bit_in_the_store_is_found_by_verify(running):
@@ -125,7 +183,7 @@ def test_down_leaves_nothing_running_and_up_comes_back_with_the_same(running):
     assert clone.mainline("down").stdout == "nothing was running\n"
     status = clone.mainline("status")
     assert status.returncode == 1
-    assert "agent is off" in status.stdout
+    assert "the agent is off; make up starts it" in status.stdout
     assert clone.mainline("verify").returncode == 1
     head = clone.head()
     again = clone.json("up", "--port", table[0]["address"].split(":")[2].split("/")[0])

@@ -6,7 +6,7 @@ import pytest
 
 from mainline.advance import advance
 from mainline.errors import Refusal
-from mainline.history import entries
+from mainline.history import entries, since
 from mainline.promote import promote
 from mainline.rollback import rollback
 from mainline.rollout import Mode
@@ -105,3 +105,35 @@ def test_a_plain_git_revert_brings_the_old_release_back_and_shows_in_the_log(wor
     Git(live).run("push", "-q", "origin", "HEAD:main")
     assert world.remote.run("diff", "--stat", first, "main") == ""
     assert _actions(world) == [("revert", "2"), ("promote", "2"), ("promote", "1")]
+
+
+def test_a_commit_that_did_not_parse_is_no_release_to_go_back_to(world):
+    _promote(world, 1)
+    head = world.remote.resolve("main")
+    broken = world.remote.commit((head,), {"model-servers/iris/releases/local.yaml": ""}, "emptied\n")
+    good = world.remote.commit_tree(
+        world.remote.run("rev-parse", f"{head}^{{tree}}").strip(), (broken,), "restored\n"
+    )
+    world.remote.move("refs/heads/main", good, head)
+    _promote(world, 2)
+    assert rollback(world.places, "iris", "local", None).subject == "Roll back iris in local to version 1"
+
+
+def test_a_head_that_does_not_parse_is_named_with_the_way_back(world):
+    _promote(world, 1)
+    head = world.remote.resolve("main")
+    broken = world.remote.commit((head,), {"model-servers/iris/model.yaml": "ownr: x\n"}, "typo\n")
+    world.remote.move("refs/heads/main", broken, head)
+    reason = rf"main of gitops\.git \({broken[:8]}\) does not parse.*model\.yaml:1: .*git revert {broken[:8]}"
+    with pytest.raises(Refusal, match=reason):
+        rollback(world.places, "iris", "local", None)
+
+
+def test_since_names_the_commit_that_brought_the_digest_back(world):
+    _promote(world, 1)
+    _promote(world, 2)
+    made = rollback(world.places, "iris", "local", None)
+    found = since(world.remote, "main", "iris", "local", world.digests[1])
+    assert found is not None
+    assert found[0] == made.commit
+    assert since(world.remote, "main", "iris", "local", world.digests[2]) is None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -119,6 +120,30 @@ def test_render_removes_what_is_stale_and_never_what_it_does_not_own(world):
     assert (stale.exists(), foreign.exists()) == (False, True)
 
 
+def test_render_check_names_what_argo_cd_would_apply_although_nobody_rendered_it(world):
+    foreign = world.places.root / "clusters/local/platform/pod.yml"
+    foreign.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: mine}\n")
+    done = _mainline(world, "render", "--check", "local")
+    assert done.returncode == 1
+    assert "foreign   clusters/local/platform/pod.yml" in done.stdout
+    assert "1 differ" in done.stdout
+    assert "local: " in _mainline(world, "render", "local").stdout
+    assert foreign.exists()
+    assert _mainline(world, "render", "--check", "dev").returncode == 0
+
+
+@pytest.mark.parametrize("options", [("--check",), ()])
+def test_a_link_out_of_the_repository_is_refused_before_any_environment_is_rendered(world, tmp_path, options):
+    clusters = world.places.root / "clusters"
+    changed = clusters / "dev/platform/1-manifest/v1-namespace-default-models.yaml"
+    changed.write_text("not rendered yet")
+    shutil.move(clusters / "prod", tmp_path / "prod")
+    (clusters / "prod").symlink_to(tmp_path / "prod")
+    reason = _refusal(_mainline(world, "render", *options))
+    assert "clusters/prod: is a symbolic link to" in reason
+    assert changed.read_text() == "not rendered yet"
+
+
 def test_a_typo_in_a_stack_file_names_file_line_and_field(world):
     stack = world.places.root / "Pulumi.dev.yaml"
     stack.write_text(stack.read_text().replace("mainline:trains", "mainline:trians"))
@@ -155,8 +180,9 @@ def test_a_reader_that_goes_away_is_no_error(world):
 
 def test_status_before_anything_runs_names_what_is_off(world):
     done = _mainline(world, "status")
-    assert done.returncode == 0
-    assert "agent is off" in done.stdout
+    assert done.returncode == 1
+    assert "! the agent is off; make up starts it" in done.stdout
+    assert "! the gateway is off; make up starts it" in done.stdout
 
 
 def test_verify_of_a_model_without_release_is_refused(world):

@@ -1,5 +1,6 @@
 """mainline promote, on a real registry and real Git: one commit or none, and the reason for none."""
 
+import shutil
 import threading
 
 import pytest
@@ -69,6 +70,34 @@ def test_promoting_what_serves_already_makes_no_commit(world):
     assert world.remote.resolve("main") == head
 
 
+def test_promoting_what_serves_puts_bytes_back_that_the_store_lost(world):
+    _promote(world, 2)
+    victim = world.places.store / "iris" / world.digests[2][7:] / "model.bin"
+    victim.write_bytes(b"other")
+    head = world.remote.resolve("main")
+    made = _promote(world, 2)
+    assert (made.delivered, made.restored) == (None, True)
+    assert Store(f"file://{world.places.store}").problem("iris", world.digests[2]) is None
+    assert world.remote.resolve("main") == head
+
+
+def test_lost_bytes_that_no_registered_version_has_are_named(world):
+    from mainline.restore import lost, restore
+
+    _promote(world, 2)
+    where = truth(world.places, "local")
+    shutil.rmtree(world.places.store)
+    missing = lost(world.places, where)
+    assert [(model, shown.version) for model, shown in missing] == [("iris", 2)]
+    strange = missing[0][1].model_copy(update={"digest": f"sha256:{'9' * 64}"})
+    with pytest.raises(
+        Refusal, match=r"the store lacks iris version 2 \(99999999\), and no registered version"
+    ):
+        restore(world.places, where, [("iris", strange)])
+    restore(world.places, where, missing)
+    assert lost(world.places, where) == []
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
@@ -121,7 +150,7 @@ def test_a_clone_that_is_dirty_where_a_promotion_reads_is_refused(world):
 def test_a_clone_with_commits_that_the_embedded_host_has_not_is_refused(world):
     world.commit("README.md", "new")
     with pytest.raises(
-        Refusal, match=r"HEAD \(.*\) and main of gitops\.git \(.*\) have diverged; `make up` merges"
+        Refusal, match=r"HEAD \(.*\) and main of gitops\.git \(.*\) have diverged; `mainline publish` merges"
     ):
         _promote(world, 1)
 
