@@ -1,8 +1,8 @@
 """Declarations to files: pure up to the text, and one writer that touches only what it owns."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ from infra.manifests.serving import serving
 from infra.manifests.training import training
 from infra.manifests.yaml import dump
 
+_APPLIED = (".yaml", ".yml", ".json", ".jsonnet")  # what Argo CD reads in a folder of manifests
+
 Applications = dict[str, list[dict[str, Any]]]
 
 
@@ -29,7 +31,7 @@ class Difference:
     """One file that is not what the declarations mean."""
 
     path: str
-    kind: Literal["missing", "different", "stale"]
+    kind: Literal["missing", "different", "stale", "foreign"]
 
 
 def applications(repository: Repository, env: str) -> Applications:
@@ -64,14 +66,9 @@ def _models(repository: Repository, environment: Environment) -> Applications:
 
 def _jobs(repository: Repository, environment: Environment) -> Applications:
     return {
-        f"jobs/{name}": training(job, environment, _state(repository.inputs[name], environment))
+        f"jobs/{name}": training(job, environment, repository.inputs[name])
         for name, job in sorted(repository.jobs.items())
     }
-
-
-def _state(inputs: str, environment: Environment) -> str:
-    """The sha256 of everything that a job's result depends on: its inputs and the image that runs them."""
-    return sha256(f"{inputs} {environment.images.training}".encode()).hexdigest()
 
 
 def _refuse(env: str, folders: Applications) -> None:
@@ -120,10 +117,45 @@ def compare(rendered: Tree, existing: Tree) -> list[Difference]:
     return sorted(found, key=lambda difference: difference.path)
 
 
-def read_rendered(root: Path, env: str) -> dict[str, str]:
-    """The files that lie below clusters/<env>/; what is not UTF-8 is nobody's manifest but still there."""
+def foreign(rendered: Tree, existing: Tree) -> list[Difference]:
+    """What Argo CD would apply although nobody rendered it: found by a check, never removed by a writer."""
+    return [
+        Difference(file, "foreign")
+        for file, text in sorted(existing.items())
+        if file not in rendered and file.endswith(_APPLIED) and not owned(file, text)
+    ]
+
+
+def refuse_links(root: Path, env: str) -> None:
+    """Raises DeclarationError at a symbolic link on the way to clusters/<env>/ or below it, OSError at what is shut."""
     folder = root / "clusters" / env
-    files = sorted(file for file in folder.rglob("*.yaml") if file.is_file())
+    for place in (folder.parent, folder, *_below(folder)):
+        if place.is_symlink():
+            link = f"{place.relative_to(root).as_posix()}: is a symbolic link to {str(place.readlink())!r}"
+            raise DeclarationError(
+                [f"{link}, and rendering stays inside of the repository; put a folder or a file there"]
+            )
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(folder, onerror=_shut):
+        yield from (Path(top, name) for name in (*folders, *files))
+
+
+def _shut(error: OSError) -> None:
+    """A folder that is not there holds no link; one that cannot be read is no empty folder."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def read_rendered(root: Path, env: str) -> dict[str, str]:
+    """What Argo CD would read below clusters/<env>/; what is not UTF-8 is nobody's manifest but still there.
+
+    Raises as `refuse_links` does.
+    """
+    refuse_links(root, env)
+    found = (root / "clusters" / env).rglob("*")
+    files = sorted(file for file in found if file.name.endswith(_APPLIED) and file.is_file())
     return {file.relative_to(root).as_posix(): file.read_text(errors="replace") for file in files}
 
 

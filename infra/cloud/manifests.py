@@ -9,7 +9,7 @@ from pulumi_kubernetes import Provider
 
 from infra.declarations.repository import Repository
 from infra.manifests.manifest import identity
-from infra.render import applications
+from infra.render import applications, refuse_links
 
 
 class Manifest(pulumi.CustomResource):
@@ -22,10 +22,14 @@ class Manifest(pulumi.CustomResource):
 
 
 def register(repository: Repository, env: str, root: Path) -> None:
-    """Registers every object of an environment, unless its stack says that only `mainline render` writes them."""
+    """Registers every object of an environment, unless its stack says that only `mainline render` writes them.
+
+    Raises as `applications` and `refuse_links` do.
+    """
     folders = applications(repository, env)
     if not repository.environments[env].register_manifests:
         return
+    refuse_links(root, env)
     for folder, manifests in folders.items():
         target = root / "clusters" / env / folder
         provider = Provider(folder, render_yaml_to_directory=str(target))

@@ -12,6 +12,7 @@ from infra.declarations.scalars import (
     Autoscaler,
     Branch,
     Cluster,
+    Drain,
     GitUrl,
     Host,
     Image,
@@ -74,6 +75,9 @@ class Environment(Declaration):
     standby: bool = False
     floor: Replicas = 1
     autoscaler: Autoscaler = "hpa"
+    drain: Drain = (
+        15  # seconds that a server told to stop still answers, while the gateways forget its address
+    )
     register_manifests: bool = True
     images: Images = Images()
     models: dict[Slug, ModelOverride] = Field(default_factory=dict)

@@ -111,6 +111,7 @@ Branch = Annotated[
 Sentence = Annotated[str, AfterValidator(_one_line)]
 Percent = Annotated[int, Field(ge=1, le=99)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
+Drain = Annotated[int, Field(ge=1, le=600)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Cluster = Literal["embedded", "existing", "eks"]

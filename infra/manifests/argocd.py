@@ -8,6 +8,19 @@ from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
 
 _SERVER = "https://kubernetes.default.svc"
 _ROOT = "argocd"
+# Every namespaced kind that anything here renders, whether or not this commit does: a model that leaves is removed
+# by its Application, which needs the permission for the last of its kind too.
+_KINDS = (
+    ("", "ServiceAccount"),
+    ("argoproj.io", "AppProject"),
+    ("argoproj.io", "Application"),
+    ("batch", "Job"),
+    ("gateway.networking.k8s.io", "Gateway"),
+    ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("policy", "PodDisruptionBudget"),
+    ("serving.kserve.io", "InferenceService"),
+)
 
 
 def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> list[Manifest]:
@@ -18,17 +31,25 @@ def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> l
 
 
 def _project(environment: Environment, everything: Iterable[Manifest]) -> Manifest:
-    """Allows exactly the namespaces and the cluster-wide kinds that are rendered."""
+    """Allows exactly the namespaces and kinds that are rendered; before the Applications, which need it."""
     objects = list(everything)
     spaces = {item["metadata"]["namespace"] for item in objects if "namespace" in item["metadata"]}
     wide = {_group_kind(item) for item in objects if "namespace" not in item["metadata"]}
     spec = {
-        "clusterResourceWhitelist": [{"group": group, "kind": kind} for group, kind in sorted(wide)],
+        "clusterResourceWhitelist": [_listed(group_kind) for group_kind in sorted(wide)],
         "description": f"Everything that {environment.repository} renders for {environment.name}",
         "destinations": [{"namespace": n, "server": _SERVER} for n in sorted(spaces | {names.ARGOCD})],
+        "namespaceResourceWhitelist": [_listed(group_kind) for group_kind in _KINDS],
         "sourceRepos": [environment.repository],
     }
-    return manifest("argoproj.io/v1alpha1/AppProject", names.PROJECT, names.ARGOCD, spec=spec)
+    wave = {SYNC_WAVE: "-3"}
+    return manifest(
+        "argoproj.io/v1alpha1/AppProject", names.PROJECT, names.ARGOCD, annotations=wave, spec=spec
+    )
+
+
+def _listed(group_kind: tuple[str, str]) -> Manifest:
+    return dict(zip(("group", "kind"), group_kind, strict=True))
 
 
 def _group_kind(item: Manifest) -> tuple[str, str]:

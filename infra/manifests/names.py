@@ -28,6 +28,6 @@ def storage_uri(store: str, model: str, version: ReleasedVersion) -> str:
     return f"{store}/{model}/{version.hex}"
 
 
-def run(job: TrainingJob, inputs: str) -> str:
-    """The Job of one state of a training job's inputs."""
-    return f"{job.name}-{inputs[:8]}"
+def run(job: TrainingJob, state: str) -> str:
+    """The Job of one state of a training job: its inputs, and how they are run."""
+    return f"{job.name}-{state[:8]}"

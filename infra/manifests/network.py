@@ -3,12 +3,16 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.declarations.environment import Environment
+from infra.declarations.scalars import Cluster
 from infra.manifests.manifest import Manifest, manifest
 
 _DNS: Manifest = {
     "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
     "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
 }
+# Where pods of a kind of cluster ask for the credentials of their service account: EKS Pod Identity's agent.
+_CREDENTIALS: dict[Cluster, tuple[str, int]] = {"eks": ("169.254.170.23/32", 80)}
 _LOCAL = ("mainline", "file", "sqlite")
 
 
@@ -30,11 +34,23 @@ def from_namespaces(names: list[str], port: int) -> Manifest:
     return {"from": selectors, "ports": [{"port": port, "protocol": "TCP"}]}
 
 
-def to_addresses(*urls: str) -> list[Manifest]:
-    """DNS, and the ports of these addresses wherever they are: object stores have no fixed networks."""
+def egress(environment: Environment, *urls: str) -> list[Manifest]:
+    """DNS, the ports of these addresses wherever they are (object stores have no fixed networks), and credentials."""
     ports = sorted({_port(url) for url in urls if urlsplit(url).scheme not in _LOCAL})
-    open_ports: list[Manifest] = [{"port": port, "protocol": "TCP"} for port in ports]
-    return [_DNS, {"ports": open_ports}] if open_ports else [_DNS]
+    if not ports:
+        return [_DNS]
+    return [
+        _DNS,
+        {"ports": [{"port": port, "protocol": "TCP"} for port in ports]},
+        *_credentials(environment),
+    ]
+
+
+def _credentials(environment: Environment) -> list[Manifest]:
+    if environment.cluster not in _CREDENTIALS:
+        return []
+    cidr, port = _CREDENTIALS[environment.cluster]
+    return [{"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": port, "protocol": "TCP"}]}]
 
 
 def _port(url: str) -> int:

@@ -22,8 +22,8 @@ def platform(environment: Environment) -> list[Manifest]:
 
 
 def _namespace(name: str) -> Manifest:
-    # Before everything inside it, and never pruned by a slip: its deletion takes everything along.
-    annotations = {SYNC_WAVE: "-1", "argocd.argoproj.io/sync-options": "Prune=confirm"}
+    # Before everything inside it, and never pruned or deleted by a slip: that takes everything along.
+    annotations = {SYNC_WAVE: "-1", "argocd.argoproj.io/sync-options": "Prune=confirm,Delete=confirm"}
     return manifest("v1/Namespace", name, labels=_SECURITY, annotations=annotations)
 
 
@@ -48,7 +48,10 @@ def _server(environment: Environment) -> Manifest:
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "v2serve", "serve"],
         "env": env(
-            V2SERVE_MODEL_DIR="/mnt/models", V2SERVE_HOST=_EVERYWHERE, V2SERVE_PORT=str(names.HTTP_PORT)
+            V2SERVE_MODEL_DIR="/mnt/models",
+            V2SERVE_HOST=_EVERYWHERE,
+            V2SERVE_PORT=str(names.HTTP_PORT),
+            V2SERVE_DRAIN_SECONDS=str(environment.drain),
         ),
         "ports": [{"containerPort": names.HTTP_PORT, "name": "http", "protocol": "TCP"}],
         "resources": resources(Resources()),
@@ -59,9 +62,10 @@ def _server(environment: Environment) -> Manifest:
 
 
 def _probes() -> dict[str, Any]:
-    """A server has five minutes to load; afterwards it leaves the Service within 15 s, and restarts after 30 s."""
-    ready = {"httpGet": {"path": "/v2/health/ready", "port": names.HTTP_PORT}}
-    live = {"httpGet": {"path": "/v2/health/live", "port": names.HTTP_PORT}}
+    """Five minutes to load, while nothing listens; then out of the Service within 15 s, and a restart after 30 s."""
+    # One second, the default, is short for a server whose only core is busy with a request.
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": names.HTTP_PORT}, "timeoutSeconds": 5}
+    live = {"httpGet": {"path": "/v2/health/live", "port": names.HTTP_PORT}, "timeoutSeconds": 5}
     return {
         "startupProbe": {**ready, "failureThreshold": 300, "periodSeconds": 1},
         "readinessProbe": {**ready, "failureThreshold": 3, "periodSeconds": 5},

@@ -10,10 +10,11 @@ from infra.manifests.container import env as variables
 from infra.manifests.container import pod_security
 from infra.manifests.container import resources as container_resources
 from infra.manifests.manifest import MODEL_LABEL, SYNC_WAVE, Manifest, manifest
-from infra.manifests.network import from_namespaces, policy, to_addresses
+from infra.manifests.network import egress, from_namespaces, policy
 
 _POD = "serving.kserve.io/inferenceservice"  # KServe's label on the pods
 _MONITORING = "monitoring"
+_TO_END = 30  # seconds after draining: requests that have come already, and the end of the process
 
 
 def serving(model: ServedModel, environment: Environment, release: Release) -> list[Manifest]:
@@ -53,6 +54,7 @@ def _predictor(model: ServedModel, environment: Environment, version: ReleasedVe
         "securityContext": pod_security(),
         "serviceAccountName": model.name,
         "storageContainerName": names.FETCHER,
+        "terminationGracePeriodSeconds": environment.drain + _TO_END,
         "topologySpreadConstraints": [_spread(name)],
     }
     return predictor
@@ -137,5 +139,5 @@ def _network(model: ServedModel, environment: Environment) -> Manifest:
         {MODEL_LABEL: model.name},
         policyTypes=["Egress", "Ingress"],
         ingress=[from_namespaces(callers, names.HTTP_PORT)],
-        egress=to_addresses(environment.store),
+        egress=egress(environment, environment.store),
     )

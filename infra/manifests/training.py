@@ -1,17 +1,20 @@
-"""A Job for each state of a training job's inputs: other inputs are another Job, and the old one is pruned."""
+"""A Job for each state of a training job: other inputs or another spec are another Job; the old one is pruned."""
+
+import json
+from hashlib import sha256
 
 from infra.declarations.environment import Environment
 from infra.declarations.job import TrainingJob
 from infra.manifests import names
 from infra.manifests.container import container_security, env, pod_security, resources
 from infra.manifests.manifest import JOB_LABEL, Manifest, manifest
-from infra.manifests.network import policy, to_addresses
+from infra.manifests.network import egress, policy
 
 _WORK = "/work"
 
 
 def training(job: TrainingJob, environment: Environment, inputs: str) -> list[Manifest]:
-    """`inputs`: sha256 of what the result depends on, the training image among it."""
+    """`inputs`: sha256 of the declaration, parameters, stages and code of the job."""
     return [_account(job), _network(job, environment), _job(job, environment, inputs)]
 
 
@@ -21,10 +24,15 @@ def _job(job: TrainingJob, environment: Environment, inputs: str) -> Manifest:
         "backoffLimit": job.retries,
         "template": {"metadata": {"labels": {JOB_LABEL: job.name}}, "spec": _pod(job, environment)},
     }
+    name = names.run(job, _state(inputs, spec))
     if not environment.trains:
         spec["suspend"] = True
-    labels = {JOB_LABEL: job.name}
-    return manifest("batch/v1/Job", names.run(job, inputs), names.TRAINING, labels=labels, spec=spec)
+    return manifest("batch/v1/Job", name, names.TRAINING, labels={JOB_LABEL: job.name}, spec=spec)
+
+
+def _state(inputs: str, spec: Manifest) -> str:
+    """Kubernetes never changes the template of a Job: another spec needs another name. `suspend` alone may change."""
+    return sha256(f"{inputs} {json.dumps(spec, sort_keys=True)}".encode()).hexdigest()
 
 
 def _pod(job: TrainingJob, environment: Environment) -> Manifest:
@@ -75,5 +83,5 @@ def _network(job: TrainingJob, environment: Environment) -> Manifest:
         {JOB_LABEL: job.name},
         {JOB_LABEL: job.name},
         policyTypes=["Egress", "Ingress"],
-        egress=to_addresses(environment.registry, environment.store, *sources),
+        egress=egress(environment, environment.registry, environment.store, *sources),
     )

@@ -136,6 +136,31 @@ def test_a_store_on_the_node_needs_no_way_out() -> None:
     assert len(objects(stack=stack)["NetworkPolicy/model-iris"]["spec"]["egress"]) == 1
 
 
+AGENT = {
+    "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
+    "ports": [{"port": 80, "protocol": "TCP"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("app", "policy"), [("models/iris", "model-iris"), ("jobs/iris", "job-iris")], ids=["a model", "a job"]
+)
+def test_only_on_eks_pods_may_ask_its_agent_for_their_identity(app: str, policy: str) -> None:
+    egress = {
+        cluster: objects(app=app, stack=f"{STACK}  mainline:cluster: {cluster}\n")[f"NetworkPolicy/{policy}"][
+            "spec"
+        ]["egress"]
+        for cluster in ("eks", "existing")
+    }
+    assert egress["eks"] == [*egress["existing"], AGENT]
+
+
+@pytest.mark.parametrize(("added", "seconds"), [("", 45), ("  mainline:drain: 600\n", 630)])
+def test_a_pod_may_take_longer_to_end_than_to_drain(added: str, seconds: int) -> None:
+    found = objects("canary", stack=f"{STACK}{added}")
+    assert {predictor(found, name)["terminationGracePeriodSeconds"] for name in (STABLE, TRIAL)} == {seconds}
+
+
 def test_every_object_of_a_model_says_whose_it_is() -> None:
     labels = [item["metadata"]["labels"] for item in objects("canary").values()]
     assert {label["mainline.dev/model"] for label in labels} == {"iris"}

@@ -1,10 +1,13 @@
 """The platform, the training Jobs and the Applications of Argo CD."""
 
+from itertools import combinations, product
 from typing import Any
+
+import pytest
 
 from infra.declarations.repository import load
 from infra.render import applications
-from tests.infra.samples import JOB, STACK, edited, repository, tree
+from tests.infra.samples import JOB, RELEASES, STACK, edited, repository, tree
 
 
 def _job(**texts: str) -> dict[str, Any]:
@@ -81,6 +84,47 @@ def test_a_job_is_named_by_its_inputs() -> None:
     assert all(name.startswith("iris-") and len(name) == len("iris-") + 8 for name in names.values())
 
 
+def _variants() -> list[dict[str, Any]]:
+    """Jobs of environments and declarations that differ in one or more places."""
+    stacks = [
+        f"{edited(STACK, 'https://mlflow.example.com', registry)}  mainline:trains: {trains}\n{more}"
+        for registry, trains, more in product(
+            ("https://mlflow.example.com", "http://mlflow.dev.example.com:5000"),
+            ("false", "true"),
+            ("", "  mainline:images: {training: 'mainline/training:9'}\n", "  mainline:cluster: existing\n"),
+        )
+    ]
+    jobs = [JOB] + [f"{JOB}{line}\n" for line in ("retries: 0", "deadline: 60", "resources: {cpu: '2'}")]
+    return [_job(stack=stack, job=job) for stack, job in product(stacks, jobs)]
+
+
+def _immutable(job: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in job["spec"].items() if key != "suspend"}
+
+
+def test_jobs_that_differ_in_anything_but_suspend_have_different_names() -> None:
+    """Kubernetes refuses another template under the same name, for ever."""
+    pairs = list(combinations(_variants(), 2))
+    differing = [(one, other) for one, other in pairs if _immutable(one) != _immutable(other)]
+    assert len(differing) > 1000
+    assert [
+        (one, other) for one, other in differing if one["metadata"]["name"] == other["metadata"]["name"]
+    ] == []
+
+
+def test_another_registry_is_another_job() -> None:
+    moved = edited(STACK, "https://mlflow.example.com", "https://registry.example.com")
+    assert _job(stack=moved)["metadata"]["name"] != _job()["metadata"]["name"]
+
+
+def test_an_environment_that_begins_to_train_resumes_the_same_job() -> None:
+    running = _job(stack=f"{STACK}  mainline:trains: true\n")
+    assert (running["metadata"]["name"], _immutable(running)) == (
+        _job()["metadata"]["name"],
+        _immutable(_job()),
+    )
+
+
 def test_a_job_is_not_renamed_by_what_it_writes() -> None:
     files = tree() | {"training-jobs/iris/dvc.lock": "a: 1\n", "training-jobs/iris/notes.yaml": "a: 1\n"}
     assert applications(load(files), "dev")["jobs/iris"][2]["metadata"]["name"] == _job()["metadata"]["name"]
@@ -110,6 +154,66 @@ def test_the_platform_comes_before_the_models() -> None:
         for name, item in found.items()
     }
     assert wave["Application/platform"] < wave["Application/model-iris"]
+
+
+def _server(**texts: str) -> dict[str, Any]:
+    (server,) = _named("platform", **texts)["ClusterServingRuntime/v2serve"]["spec"]["containers"]
+    found: dict[str, Any] = server
+    return found
+
+
+@pytest.mark.parametrize(("added", "seconds"), [("", "15"), ("  mainline:drain: 1\n", "1")])
+def test_a_server_drains_as_long_as_the_environment_says(added: str, seconds: str) -> None:
+    told = {item["name"]: item["value"] for item in _server(stack=f"{STACK}{added}")["env"]}
+    assert told["V2SERVE_DRAIN_SECONDS"] == seconds
+
+
+def test_a_probe_waits_five_seconds_for_its_answer() -> None:
+    server = _server()
+    assert [server[f"{kind}Probe"]["timeoutSeconds"] for kind in ("liveness", "readiness")] == [5, 5]
+
+
+def test_a_large_model_has_five_minutes_to_load_before_it_is_restarted() -> None:
+    startup = _server()["startupProbe"]
+    assert startup["failureThreshold"] * startup["periodSeconds"] == 300
+    assert startup["httpGet"] == _server()["readinessProbe"]["httpGet"]
+
+
+def test_the_project_comes_before_the_applications_that_need_it() -> None:
+    found = _named("argocd")
+    waves = {
+        name: int(item["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+        for name, item in found.items()
+    }
+    assert waves.pop("AppProject/mainline") == -3
+    assert min(waves.values()) > -3
+
+
+def test_namespaces_are_neither_pruned_nor_deleted_without_a_person() -> None:
+    spaces = [item for name, item in _named("platform").items() if name.startswith("Namespace/")]
+    options = {item["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] for item in spaces}
+    assert len(spaces) == 3
+    assert options == {"Prune=confirm,Delete=confirm"}
+
+
+def test_the_project_allows_the_namespaced_kinds_that_are_rendered_and_no_other() -> None:
+    rendered = {
+        (item["apiVersion"].rpartition("/")[0], item["kind"])
+        for mode in RELEASES
+        for objects in applications(repository(mode), "dev").values()
+        for item in objects
+        if "namespace" in item["metadata"]
+    }
+    listed = _named("argocd")["AppProject/mainline"]["spec"]["namespaceResourceWhitelist"]
+    assert [(item["group"], item["kind"]) for item in listed] == sorted(rendered)
+
+
+def test_a_model_that_leaves_does_not_take_the_permission_to_remove_it_along() -> None:
+    listed = [
+        applications(load(files), "dev")["argocd"][0]["spec"]["namespaceResourceWhitelist"]
+        for files in (tree(), tree(None))
+    ]
+    assert listed[0] == listed[1]
 
 
 def test_the_project_allows_what_is_rendered_and_nothing_else() -> None:

@@ -11,6 +11,7 @@ import pytest
 from pulumi.runtime import mocks, settings
 
 from infra.cloud.manifests import Manifest, register
+from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
 from infra.manifests.manifest import path
@@ -121,6 +122,12 @@ def test_core_kinds_carry_the_provider_s_token() -> None:
 
 def test_a_stack_may_switch_the_registration_off() -> None:
     assert registered(repository(stack=f"{STACK}  mainline:register_manifests: false\n"), "dev") == []
+
+
+def test_the_program_writes_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "clusters").symlink_to(tmp_path)
+    with pytest.raises(DeclarationError, match="clusters: is a symbolic link to"):
+        registered(repository(), "dev", tmp_path)
 
 
 def test_an_existing_cluster_needs_no_cloud() -> None:

@@ -15,7 +15,7 @@ from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import load
 from infra.declarations.tree import is_declaration, read_tree
 from infra.manifests.normal import NormalFormError
-from infra.render import applications, compare, read_rendered, render
+from infra.render import applications, compare, foreign, read_rendered, render
 from tests.infra.samples import RELEASES, candidate, repository, tree, version
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,9 @@ def _fingerprint(root: Path) -> str:
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_the_committed_tree_is_what_the_declarations_mean(env: str) -> None:
-    assert compare(render(load(read_tree(ROOT)), env), read_rendered(ROOT, env)) == []
+    wanted, committed = render(load(read_tree(ROOT)), env), read_rendered(ROOT, env)
+    assert compare(wanted, committed) == []
+    assert foreign(wanted, committed) == []
 
 
 def test_another_folder_and_another_hash_seed_give_the_same_bytes(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ REFUSED = {
     ),
     "an unknown cluster": ("  mainline:cluster: minikube", "'minikube' is not one of them; write 'embedded'"),
     "a floor of 0": ("  mainline:floor: 0", "floor: 0 does not fit"),
+    "no time to drain": (
+        "  mainline:drain: 0",
+        "drain: 0 does not fit; input should be greater than or equal",
+    ),
+    "a drain beyond ten minutes": ("  mainline:drain: 601", "drain: 601 does not fit; input should be less"),
+    "half a second of draining": ("  mainline:drain: 0.5", "drain: 0.5 does not fit"),
     "a certificate without a domain": (
         "  mainline:gateway: {certificate: tls}",
         "gateway.certificate: 'tls' has no host name to certify; set mainline:domain",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.render import Difference, compare, owned, read_rendered, render, write
+from infra.declarations.errors import DeclarationError
+from infra.render import Difference, compare, foreign, owned, read_rendered, refuse_links, render, write
 from tests.infra.samples import repository
 
 RENDERED = render(repository("canary"), "dev")
@@ -91,6 +92,77 @@ def test_another_environment_is_left_alone(tmp_path: Path) -> None:
     write(tmp_path, "dev", RENDERED)
     write(tmp_path, "prod", {})
     assert compare(RENDERED, read_rendered(tmp_path, "dev")) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        FOREIGN,
+        "clusters/dev/platform/1-manifest/job.yml",
+        "clusters/dev/models/iris/pod.json",
+        "clusters/dev/argocd/.hidden.yaml",
+        "clusters/dev/argocd/made.jsonnet",
+    ],
+)
+def test_what_argo_cd_would_apply_although_nobody_rendered_it_is_foreign(tmp_path: Path, path: str) -> None:
+    write(tmp_path, "dev", RENDERED)
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(SOMEBODYS)
+    existing = read_rendered(tmp_path, "dev")
+    assert foreign(RENDERED, existing) == [Difference(path, "foreign")]
+    assert compare(RENDERED, existing) == []
+    assert write(tmp_path, "dev", RENDERED) == []
+    assert (tmp_path / path).read_text() == SOMEBODYS
+
+
+def test_texts_and_stale_files_are_not_foreign(tmp_path: Path) -> None:
+    write(tmp_path, "dev", RENDERED)
+    (tmp_path / "clusters/dev/README.md").write_text("# mine\n")
+    existing = read_rendered(tmp_path, "dev")
+    assert {difference.kind for difference in compare(SMALLER, existing)} >= {"stale"}
+    assert foreign(SMALLER, existing) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "clusters",
+        "clusters/dev",
+        "clusters/dev/platform",
+        "clusters/dev/platform/1-manifest",
+        "clusters/dev/notes.yaml",
+    ],
+)
+def test_a_link_that_leads_out_of_the_repository_is_refused_before_anything_is_touched(
+    tmp_path: Path, link: str
+) -> None:
+    root, outside = tmp_path / "repository", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "theirs.yaml").write_text(SOMEBODYS)
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    for touch in (refuse_links, read_rendered, lambda root, env: write(root, env, RENDERED)):
+        with pytest.raises(DeclarationError) as caught:
+            touch(root, "dev")
+        assert str(caught.value) == (
+            f"{link}: is a symbolic link to '{outside}', and rendering stays inside of the repository; "
+            "put a folder or a file there"
+        )
+    assert _on_disk(outside) == {"theirs.yaml": SOMEBODYS}
+    assert [path.name for path in (root / link).parent.iterdir()] == [Path(link).name]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "dev", RENDERED)
+
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError):
+        refuse_links(tmp_path, "dev")
 
 
 def test_a_comparison_names_each_kind_of_difference_in_order() -> None:
