@@ -19,7 +19,9 @@ from v2serve.protocol import (
 )
 from v2serve.tensors import Array, from_json, to_json
 
-_BINARY = "the binary tensor extension is not offered; send and ask for JSON data"
+_BINARY = (
+    "the binary extension of V2 is not offered; send and ask for JSON data (KServe's SDK: binary_data=False)"
+)
 
 
 class Inference:
@@ -31,7 +33,8 @@ class Inference:
         self._version = version
         self._check = RequestCheck(model.contract)
         # A counter after a random start: as unique as uuid4 here, at a tenth of its cost.
-        self._ids = (f"{os.urandom(8).hex()}-{number:x}" for number in itertools.count())
+        # Two threads may draw from it: next() of a count is one step, next() of a generator is not.
+        self._start, self._numbers = os.urandom(8).hex(), itertools.count()
 
     def __call__(self, body: bytes) -> bytes:
         return encode(self.answer(decode_request(body)))
@@ -40,7 +43,7 @@ class Inference:
         wanted = self._wanted(request)
         arrays = self._model.run([spec.name for spec in wanted], self._feeds(request))
         outputs = [_output(spec, array) for spec, array in zip(wanted, arrays, strict=True)]
-        identifier = next(self._ids) if request.id is None else request.id
+        identifier = f"{self._start}-{next(self._numbers):x}" if request.id is None else request.id
         return InferResponse(self._name, identifier, outputs, self._version)
 
     def _feeds(self, request: InferRequest) -> dict[str, Array]:

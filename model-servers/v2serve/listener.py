@@ -2,15 +2,19 @@
 
 import contextlib
 import ctypes
+import resource
 import socket
 import struct
 from typing import Any
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server
 
 _BACKLOG = 1024
+_CONNECTIONS = 16384  # open at once; more wait in the backlog, health probes too
+_OTHER_FILES = 128  # descriptors that are not connections
 _SO_ATTACH_FILTER = 26  # linux/socket.h; Python has no name for it
 # Classic BPF over the TCP header: load the flags, drop the packet if SYN is set, else let all of it pass.
 _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
@@ -36,13 +40,37 @@ def turn_newcomers_away(listening: socket.socket) -> None:
         listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
 
-class SocketServer(Server):
-    """granian in this process, on a socket that is already bound."""
+def connections() -> int:
+    """How many may be open at once; raises this process's limit of open files as far as it may for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _CONNECTIONS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(1, allowed - _OTHER_FILES)
 
-    def __init__(self, application: Any, listening: socket.socket) -> None:
+
+class SocketServer(Server):
+    """granian in this process, on a socket that is already bound.
+
+    A connection that sends no whole head for `idle_seconds` is closed. HTTP/1 only: granian waits without end for
+    the first byte where it has to find out which HTTP a caller speaks.
+    """
+
+    def __init__(self, application: Any, listening: socket.socket, idle_seconds: float) -> None:
         host, port = listening.getsockname()[:2]
         super().__init__(
-            application, host, port, interface=Interfaces.RSGI, websockets=False, log_enabled=False
+            application,
+            host,
+            port,
+            interface=Interfaces.RSGI,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=round(idle_seconds * 1000)),
+            websockets=False,
+            backlog=_BACKLOG,
+            backpressure=connections(),  # by default the backlog, beyond which nobody is accepted
+            log_enabled=False,
         )
         self._listening = listening
 

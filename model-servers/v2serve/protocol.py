@@ -22,15 +22,18 @@ Datatype = Literal[
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Parameters = dict[str, str | int | float | bool]
 
+ExtraHeaders = tuple[tuple[str, str], ...]
+
 _SHOWN = 80  # a name in a refusal is cut here: a request must not choose how long our answer is
 
 
 class Refusal(Exception):
-    """The caller is told `{"error": message}` with this HTTP status."""
+    """The caller is told `{"error": message}` with this HTTP status and these headers."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: ExtraHeaders = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
 
 class InputTensor(msgspec.Struct):

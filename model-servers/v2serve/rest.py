@@ -5,41 +5,19 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
+from v2serve.body import Bodies
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.metrics import Exposition, Metrics
 from v2serve.protocol import Error, Refusal, encode, shown
+from v2serve.rsgi import Exchange, Headers, Scope
 
 _log = logging.getLogger("v2serve")
 
 _GET = "GET, HEAD"
 _ONLY_GIT = "only Git changes what is loaded: merge a release to main"
 _JSON = "application/json"
-# Bytes of a refused body that are read and dropped, so that the caller can hear the answer before the close.
-_DISCARD = 64 << 20
-
-
-class Headers(Protocol):
-    def get(self, key: str, default: str | None = None) -> str | None: ...
-
-
-class Scope(Protocol):
-    method: str
-    path: str
-
-    @property
-    def headers(self) -> Headers: ...
-
-
-class Exchange(Protocol):
-    """RSGI's HTTP protocol object: the body in, the response out."""
-
-    async def __call__(self) -> bytes: ...
-    def __aiter__(self) -> "Exchange": ...
-    async def __anext__(self) -> bytes: ...
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None: ...
-
+_BINARY = "; binary tensor data is the binary extension of V2, which is not offered"
 
 Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 
@@ -52,15 +30,18 @@ class App:
         identity: Identity,
         infer: Callable[[bytes], bytes],
         metrics: Metrics,
-        max_body_bytes: int,
-        executor: ThreadPoolExecutor | None = None,
+        bodies: Bodies,
+        executor: ThreadPoolExecutor,
+        inline_bytes: int,
     ) -> None:
+        """Bodies above `inline_bytes` are inferred in the executor, the others where they arrive."""
         self._identity = identity
         self._infer = infer
         self._metrics = metrics
         self._exposition = Exposition(metrics)
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
         self._executor = executor
+        self._inline_bytes = inline_bytes
         self._headers = [("content-type", _JSON), ("x-model-digest", identity.digest)]
         self._infer_paths = frozenset(f"{root}/infer" for root in identity.roots)
         self._reads = self._routes()
@@ -74,7 +55,7 @@ class App:
         if scope.path in self._infer_paths:
             await self._inference(scope, exchange)
         else:
-            self._read(scope, exchange)
+            await self._read(scope, exchange)
 
     async def _inference(self, scope: Scope, exchange: Exchange) -> None:
         begin = time.perf_counter()
@@ -82,16 +63,12 @@ class App:
         metrics.in_flight += 1
         body, headers = b"", self._headers
         try:
-            length = self._admit(scope)
-            if length is None or length > self._max_body_bytes:
-                body = await self._bounded(exchange, length)
-            else:
-                body = await exchange()
-            status, answer = 200, self._infer(body) if self._executor is None else await self._elsewhere(body)
+            body = await self._received(scope, exchange)
+            inline = len(body) <= self._inline_bytes
+            status, answer = 200, self._infer(body) if inline else await self._elsewhere(body)
         except Refusal as refusal:
             status, answer = refusal.status, _error(str(refusal))
-            if status == 405:
-                headers = [*headers, ("allow", "POST")]
+            headers = [*headers, *refusal.headers]
         except Exception:
             _log.exception("a request failed")
             status, answer = 500, _error("internal error; the server's log says more")
@@ -103,40 +80,28 @@ class App:
     async def _elsewhere(self, body: bytes) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._infer, body)
 
-    def _admit(self, scope: Scope) -> int | None:
-        """The declared length of a body that is worth reading."""
-        if scope.method != "POST":
-            raise Refusal(405, f"{scope.method} is not offered here; use POST")
+    async def _received(self, scope: Scope, exchange: Exchange) -> bytes:
         headers = scope.headers
-        _check_content(headers)
-        length = headers.get("content-length")
-        return None if length is None else int(length)
+        try:
+            _admit(scope.method, headers)
+        except Refusal as refusal:
+            refusal.headers += await self._bodies.drop(headers, exchange)
+            raise
+        return await self._bodies.receive(headers, exchange)
 
-    async def _bounded(self, exchange: Exchange, length: int | None) -> bytes:
-        """A body of unknown length, never holding more of it than is allowed."""
-        if length is not None:
-            await _discard(exchange, length)
-            raise Refusal(413, self._too_large(f"{length} bytes"))
-        chunks, size = [], 0
-        async for chunk in exchange:
-            size += len(chunk)
-            if size > self._max_body_bytes:
-                raise Refusal(413, self._too_large("more"))
-            chunks.append(chunk)
-        return b"".join(chunks)
+    async def _read(self, scope: Scope, exchange: Exchange) -> None:
+        left = await self._bodies.drop(scope.headers, exchange)
+        status, headers, body = self._read_answer(scope)
+        exchange.response_bytes(status, [*headers, *left], body)
 
-    def _too_large(self, given: str) -> str:
-        return f"the body has {given}; V2SERVE_MAX_BODY_BYTES allows {self._max_body_bytes}"
-
-    def _read(self, scope: Scope, exchange: Exchange) -> None:
+    def _read_answer(self, scope: Scope) -> Answer:
         answer = self._reads.get(scope.path)
         if answer is None:
-            exchange.response_bytes(*self._unrouted(scope.path))
-        elif scope.method not in ("GET", "HEAD"):
+            return self._unrouted(scope.path)
+        if scope.method not in ("GET", "HEAD"):
             refusal = _error(f"{scope.method} is not offered here; use GET")
-            exchange.response_bytes(405, [*self._headers, ("allow", _GET)], refusal)
-        else:
-            exchange.response_bytes(*answer(scope))
+            return 405, [*self._headers, ("allow", _GET)], refusal
+        return answer(scope)
 
     def _exposed(self, scope: Scope) -> Answer:
         content_type, text = self._exposition.render(scope.headers.get("accept") or "")
@@ -178,19 +143,21 @@ class App:
         )
 
 
+def _admit(method: str, headers: Headers) -> None:
+    """Refuse what no body could mend: 405, 415."""
+    if method != "POST":
+        raise Refusal(405, f"{method} is not offered here; use POST", (("allow", "POST"),))
+    _check_content(headers)
+
+
 def _check_content(headers: Headers) -> None:
     kind = headers.get("content-type")
     if kind is not None and kind != _JSON and kind.partition(";")[0].strip().lower() != _JSON:
-        raise Refusal(415, f"content-type {shown(kind)} is not taken; send {_JSON}")
+        binary = _BINARY if kind.lower().startswith("application/octet-stream") else ""
+        raise Refusal(415, f"content-type {shown(kind)} is not taken; send {_JSON}{binary}")
     encoding = headers.get("content-encoding")
     if encoding is not None and encoding.lower() != "identity":
         raise Refusal(415, f"content-encoding {shown(encoding)} is not taken; send the body as it is")
-
-
-async def _discard(exchange: Exchange, length: int) -> None:
-    if length <= _DISCARD:
-        async for _ in exchange:
-            pass
 
 
 def _error(message: str) -> bytes:

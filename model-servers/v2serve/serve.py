@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from v2serve.artifact import ArtifactError, verify
+from v2serve.body import Bodies
 from v2serve.fetch import fetch
 from v2serve.inference import Inference
 from v2serve.listener import SocketServer, listen, turn_newcomers_away
@@ -22,8 +23,9 @@ from v2serve.rest import App
 from v2serve.settings import Settings
 from v2serve.warmup import warm_up
 
-# Above this an inference would hold up the health checks of the same thread, so it gets a thread of its own.
+# Above these an inference would hold up the health checks of the same thread, so it gets a thread of its own.
 _INLINE_SECONDS = 0.005
+_INLINE_BYTES = 64 << 10
 _POLL_SECONDS = 0.01
 _LAST_REQUESTS_SECONDS = 0.15  # for callers who are connected and about to ask
 _LAST_ANSWERS_SECONDS = 0.05
@@ -58,9 +60,10 @@ def _load(settings: Settings) -> tuple[App, Metrics]:
         raise StartError(f"model {settings.model_name}: {error}") from error
     release = settings.model_name, settings.model_version, settings.model_digest, settings.model_run
     metrics = Metrics(*release)
-    executor = ThreadPoolExecutor(1, "inference") if seconds > _INLINE_SECONDS else None
-    identity = Identity(*release, model.contract)
-    return App(identity, inference, metrics, settings.max_body_bytes, executor), metrics
+    bodies = Bodies(settings.max_body_bytes, settings.read_seconds)
+    inline_bytes = _INLINE_BYTES if seconds <= _INLINE_SECONDS else 0
+    thread = ThreadPoolExecutor(1, "inference")
+    return App(Identity(*release, model.contract), inference, metrics, bodies, thread, inline_bytes), metrics
 
 
 def _bytes(settings: Settings) -> None:
@@ -92,7 +95,7 @@ async def _run(settings: Settings, app: App, metrics: Metrics, listening: socket
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = SocketServer(app, listening)
+    server = SocketServer(app, listening, settings.read_seconds)
     serving = asyncio.create_task(server.serve())
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)

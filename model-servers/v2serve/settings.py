@@ -30,6 +30,7 @@ class Settings:
     port: int
     threads: int
     max_body_bytes: int
+    read_seconds: float
     drain_seconds: float
 
 
@@ -79,11 +80,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and 0 <= number <= 600):
-        raise ValueError
-    return number
+def _seconds(least: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        number = float(text)
+        if not (math.isfinite(number) and least <= number <= 600):
+            raise ValueError
+        return number
+
+    return parse
 
 
 def _address(text: str) -> str:
@@ -115,6 +119,7 @@ _VARIABLES = {
     "V2SERVE_HOST": _Variable("an IP address such as 0.0.0.0", _address, "0.0.0.0"),  # noqa: S104 -- a pod serves its network
     "V2SERVE_PORT": _Variable("a port from 1 to 65535", _whole(1, 65535), 8080),
     "V2SERVE_THREADS": _Variable("a number of threads from 1 to 256", _whole(1, 256), 1),
-    "V2SERVE_MAX_BODY_BYTES": _Variable("a number of bytes, at least 1024", _whole(1024, 1 << 40), 16 << 20),
-    "V2SERVE_DRAIN_SECONDS": _Variable("seconds from 0 to 600", _seconds, 0.5),
+    "V2SERVE_MAX_BODY_BYTES": _Variable("a number of bytes, at least 1024", _whole(1024, 1 << 40), 4 << 20),
+    "V2SERVE_READ_SECONDS": _Variable("seconds from 0.1 to 600", _seconds(0.1), 30.0),
+    "V2SERVE_DRAIN_SECONDS": _Variable("seconds from 0 to 600", _seconds(0), 0.5),
 }

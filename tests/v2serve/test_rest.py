@@ -136,7 +136,18 @@ def test_a_body_that_is_not_a_request_is_400(server: Running, content: bytes) ->
 def test_another_content_type_is_415(server: Running, kind: str) -> None:
     reply = server.infer(REQUEST, content_type=kind)
     assert reply.status == 415
-    assert reply.error == f"content-type '{kind}' is not taken; send application/json"
+    assert reply.error.startswith(f"content-type '{kind}' is not taken; send application/json")
+
+
+def test_binary_tensor_data_is_415_that_names_the_extension(server: Running) -> None:
+    reply = server.infer(b"{}", content_type="application/octet-stream", inference_header_content_length="2")
+    assert reply.status == 415
+    assert reply.error.endswith("; binary tensor data is the binary extension of V2, which is not offered")
+
+
+def test_of_a_key_given_twice_the_last_wins(server: Running) -> None:
+    body = json.dumps({"id": "first", **REQUEST}).encode()
+    assert server.infer(body[:-1] + b', "id": "last"}').json["id"] == "last"
 
 
 def test_a_compressed_body_is_415(server: Running) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from v2serve.body import Bodies
 from v2serve.contract import Contract
 from v2serve.metadata import Identity
 from v2serve.metrics import Metrics
@@ -36,9 +37,17 @@ class FakeExchange:
         self.status, self.body = status, body
 
 
-def _app(infer: Callable[[bytes], bytes], executor: ThreadPoolExecutor | None = None) -> tuple[App, Metrics]:
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def _app(
+    infer: Callable[[bytes], bytes], executor: ThreadPoolExecutor, inline_bytes: int = 1024
+) -> tuple[App, Metrics]:
     metrics = Metrics("iris", "4", IDENTITY.digest, None)
-    return App(IDENTITY, infer, metrics, 1024, executor), metrics
+    return App(IDENTITY, infer, metrics, Bodies(1024, 1.0), executor, inline_bytes), metrics
 
 
 async def _ask(app: App) -> FakeExchange:
@@ -47,11 +56,13 @@ async def _ask(app: App) -> FakeExchange:
     return exchange
 
 
-async def test_a_defect_is_500_without_its_words_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_is_500_without_its_words_and_is_logged(
+    caplog: pytest.LogCaptureFixture, executor: ThreadPoolExecutor
+) -> None:
     def broken(_: bytes) -> bytes:
         raise KeyError("a secret of the inside")
 
-    app, metrics = _app(broken)
+    app, metrics = _app(broken, executor)
     with caplog.at_level(logging.ERROR, logger="v2serve"):
         exchange = await _ask(app)
     assert exchange.status == 500
@@ -60,16 +71,12 @@ async def test_a_defect_is_500_without_its_words_and_is_logged(caplog: pytest.Lo
     assert metrics.in_flight == 0
 
 
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
-
-
-async def test_a_slow_model_answers_from_a_thread_of_its_own(executor: ThreadPoolExecutor) -> None:
-    app, _ = _app(lambda _: threading.current_thread().name.encode(), executor)
+async def test_a_slow_model_and_a_large_body_answer_from_a_thread_of_its_own(
+    executor: ThreadPoolExecutor,
+) -> None:
+    app, _ = _app(lambda _: threading.current_thread().name.encode(), executor, 0)
     assert (await _ask(app)).body != threading.main_thread().name.encode()
-    app, _ = _app(lambda _: threading.current_thread().name.encode())
+    app, _ = _app(lambda _: threading.current_thread().name.encode(), executor)
     assert (await _ask(app)).body == threading.current_thread().name.encode()
 
 
@@ -77,6 +84,6 @@ async def test_a_refusal_in_the_thread_is_still_the_callers(executor: ThreadPool
     def refusing(_: bytes) -> bytes:
         raise Refusal(400, "input 'x': missing")
 
-    app, _ = _app(refusing, executor)
+    app, _ = _app(refusing, executor, 0)
     exchange = await _ask(app)
     assert (exchange.status, json.loads(exchange.body)) == (400, {"error": "input 'x': missing"})

@@ -14,8 +14,8 @@ def test_name_and_digest_are_enough() -> None:
     settings = read_settings({**LEAST, "PATH": "/bin"})
     assert (settings.model_name, settings.model_digest, settings.model_version) == ("iris", DIGEST, None)
     assert (settings.host, settings.port, settings.threads) == ("0.0.0.0", 8080, 1)  # noqa: S104
-    assert (settings.model_dir, settings.max_body_bytes) == (Path("/mnt/models"), 16 * 2**20)
-    assert settings.drain_seconds == 0.5
+    assert (settings.model_dir, settings.max_body_bytes) == (Path("/mnt/models"), 4 * 2**20)
+    assert (settings.read_seconds, settings.drain_seconds) == (30.0, 0.5)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -45,6 +45,7 @@ def test_a_server_must_be_told_what_git_names(name: str) -> None:
         ("V2SERVE_PORT", "tcp://10.0.0.1:80", "a port from 1 to 65535"),
         ("V2SERVE_THREADS", "-1", "a number of threads from 1 to 256"),
         ("V2SERVE_MAX_BODY_BYTES", "16MiB", "a number of bytes, at least 1024"),
+        ("V2SERVE_READ_SECONDS", "0", "seconds from 0.1 to 600"),
         ("V2SERVE_DRAIN_SECONDS", "nan", "seconds from 0 to 600"),
         ("V2SERVE_DRAIN_SECONDS", "-1", "seconds from 0 to 600"),
     ],
