@@ -65,6 +65,7 @@ class Agent:
     def tick(self, now: float) -> bool:
         """One look at everything; True when the next one should come soon."""
         self.watch.tick(now)
+        self.servers.hear_of_answers(self.keeper.answers)
         self.servers.observe(now)
         self._take_accepted()
         busy = self.sync.waiting(now)

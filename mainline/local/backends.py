@@ -10,14 +10,20 @@ import aiohttp
 _CONNECT_TIMEOUT = 2.0
 _SILENCE = 60.0
 _KEEP_ALIVE = 30.0
+_MOST_CONNECTIONS = 64
+"""To one endpoint; more requests than that wait here for their turn, not in the backlog of a server."""
 
 
 class Backends:
-    """`in_flight` counts by URL; a removed endpoint keeps its session until nothing is on its way to it."""
+    """`in_flight` and `answers` (since the start) count by URL.
+
+    A removed endpoint keeps its session until nothing is on its way to it.
+    """
 
     def __init__(self) -> None:
         self.services: Mapping[str, tuple[str, ...]] = {}
         self.in_flight: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._changed = asyncio.Event()
 
@@ -27,6 +33,7 @@ class Backends:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         urls = {url for of in services.values() for url in of}
+        self.answers = Counter({url: count for url, count in self.answers.items() if url in urls})
         unused = [url for url in self._sessions if url not in urls and not self.in_flight[url]]
         return [self._sessions.pop(url) for url in unused]
 
@@ -61,7 +68,9 @@ class Backends:
 
     def _session(self, url: str) -> aiohttp.ClientSession:
         if url not in self._sessions:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, use_dns_cache=False)
+            connector = aiohttp.TCPConnector(
+                limit=_MOST_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE, use_dns_cache=False
+            )
             self._sessions[url] = aiohttp.ClientSession(
                 connector=connector,
                 auto_decompress=False,

@@ -17,12 +17,13 @@ _CALM, _URGENT = 0.5, 0.01
 
 
 class Keeper:
-    """`generation` and `in_flight` (by URL) as of the last answer, None while it does not answer."""
+    """What the gateway said last: `generation`, `in_flight` (by URL), None while it does not answer; and `answers`."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.generation: int | None = None
         self.in_flight: Mapping[str, int] | None = None
+        self.answers: Mapping[str, int] = {}
         self._known: records.Record | None = None
         self._heard = 0.0
         self._asked = 0.0
@@ -66,6 +67,7 @@ class Keeper:
     def _hear(self, said: dict[str, Any] | None, record: records.Record, now: float) -> None:
         self.generation = said.get("generation") if said else None
         self.in_flight = said.get("endpoints", {}) if said else None
+        self.answers = said.get("answers", {}) if said else {}
         if said:
             self._heard = now
         elif now - self._heard > _HUNG:

@@ -13,6 +13,7 @@ from yarl import URL
 from mainline.local.backends import Backends
 from mainline.local.measure import Measure
 from mainline.local.objects import Objects
+from mainline.local.paths import normal
 from mainline.local.router import Table, Target
 
 PATIENCE = 5.0
@@ -69,24 +70,29 @@ class Proxy:
         for session in unused:
             await session.close()
 
-    async def answer(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+    def no_route(self, path: str) -> web.Response:
+        return self._refused(
+            "none", "", 404, f"no route for {path.partition('?')[0][:200]}", time.perf_counter()
+        )
+
+    async def answer(self, request: web.BaseRequest, path: str, body: bytes) -> web.StreamResponse:
+        """`path` is the path and the query in origin form."""
         began = time.perf_counter()
-        path = request.raw_path
-        target = self._find(request.method, path, request.headers)
+        target = self.find(request.method, path, request.headers)
         if target is None:
-            return self._refused("none", "", 404, f"no route for {path.partition('?')[0][:200]}", began)
-        call = Call(request.method, path, _forwarded(request.headers), body)
+            return self.no_route(path)
+        call = Call(request.method, _sent(path), _forwarded(request.headers), body)
         service = target.turn.next()
         self._mirror(target, call)
         try:
             return await self._deliver(request, call, target, service, began)
         except TimeoutError:
             return self._refused(target.route, service, 504, f"{service} did not answer in time", began)
-        except (aiohttp.ClientError, ConnectionError) as error:
-            reason = f"{service} broke off its answer ({type(error).__name__})"
-            return self._refused(target.route, service, 502, reason, began)
+        except (aiohttp.ClientError, ConnectionError):
+            return self._refused(target.route, service, 502, f"{service} broke off its answer", began)
 
-    def _find(self, method: str, path: str, headers: Mapping[str, str]) -> Target | None:
+    def find(self, method: str, path: str, headers: Mapping[str, str]) -> Target | None:
+        """The rule for a path, with or without its query."""
         return self.table.find(method, path.partition("?")[0], headers)
 
     async def _deliver(
@@ -112,7 +118,7 @@ class Proxy:
         """The same backend, unless the routes moved on and it is gone."""
         if service in self.backends.services:
             return target, service
-        found = self._find(call.method, call.path, call.headers)
+        found = self.find(call.method, call.path, call.headers)
         return (found, found.turn.next()) if found else (target, service)
 
     async def _attempt(
@@ -122,10 +128,12 @@ class Proxy:
         limit = target.rule.timeout or TIMEOUT
         try:
             async with asyncio.timeout(limit):
-                return await session.request(
+                response = await session.request(
                     call.method, URL(url + call.path, encoded=True), headers=call.headers, data=call.body or None,
                     allow_redirects=False,
                 )  # fmt: skip
+                self.backends.answers[url] += 1
+                return response
         except _Unsent:
             self.measure.event("retry_connect")
         except _Closed:
@@ -215,6 +223,11 @@ async def _stream(
         await answer.write(chunk)
     await answer.write_eof()
     return answer
+
+
+def _sent(path: str) -> str:
+    path, mark, query = path.partition("?")
+    return f"{normal(path)}{mark}{query}"
 
 
 def _forwarded(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mainline.local.paths import decoded
 from mainline.local.routes import Backend, Match, Route, Rule
 
 
@@ -88,13 +89,13 @@ class Table:
     def _add(self, route: Route, index: int, rule: Rule, target: Target) -> None:
         for match in rule.matches:
             table = self._exact if match.exact else self._prefix
-            table.setdefault(match.path, []).append(
+            table.setdefault(decoded(match.path), []).append(
                 _Entry(match, (route.namespace, route.name, index), target)
             )
 
     def find(self, method: str, path: str, headers: Mapping[str, str]) -> Target | None:
         """The most specific rule, as Gateway API orders them; `headers` must find names in any case."""
-        for entry in self._candidates(path):
+        for entry in self._candidates(decoded(path)):
             if entry.match.method not in (None, method):
                 continue
             if all(headers.get(name) == value for name, value in entry.match.headers):

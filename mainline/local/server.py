@@ -39,6 +39,9 @@ class Server:
     broken: bool = False
     """Starting it again will hardly help, so its application is Degraded."""
     misses: int = 0
+    """Failed probes in a row, without an answer through the gateway in between."""
+    answers: int = 0
+    """What the gateway counted when it was last asked."""
     probe_at: float = 0.0
     draining_since: float | None = None
 

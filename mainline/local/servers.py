@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from shutil import rmtree
 
 from mainline.local import records
@@ -20,7 +20,7 @@ from mainline.local.server import Server, adopted_server, new_server, tells_dige
 _START_LIMIT = 120.0
 _STOP_LIMIT = 8.0
 _PROBE_WHILE_STARTING, _PROBE_WHILE_READY, _PROBE_TIMEOUT = 0.02, 1.0, 2.0
-_MISSES_OF_A_HUNG_SERVER = 3
+_MISSES_OF_A_HUNG_SERVER = 4
 # Below the range that outgoing connections get their ports from, so that none of them takes a server's first.
 _PORTS = range(20000, 32000)
 
@@ -85,6 +85,14 @@ class Servers:
         for server in self:
             if server.state is State.FAILED:
                 server.failures, server.retry_at, server.broken = 0, 0.0, False
+
+    def hear_of_answers(self, answers: Mapping[str, int]) -> None:
+        """Counts by URL: a server that answers requests is not hung, however late it answers a probe."""
+        for server in self:
+            count = answers.get(server.url, 0)
+            if count > server.answers:
+                server.misses = 0
+            server.answers = count
 
     def observe(self, now: float) -> None:
         """See who ended or took too long, and ask those who are due how they are."""

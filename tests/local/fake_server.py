@@ -1,6 +1,7 @@
 """A V2 server of the standard library that obeys the same environment as v2serve; starts in a blink.
 
-FAKE_NOT_READY=1 never gets ready, FAKE_SLOW=<seconds> waits before it answers inference.
+FAKE_NOT_READY=1 never gets ready, FAKE_SLOW=<seconds> waits before it answers inference,
+FAKE_DEAF=<file> answers no probe while there is such a file.
 """
 
 import hashlib
@@ -46,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        if self.path == "/v2/health/ready":
+        if self.path == "/v2/health/ready" and Path(os.environ.get("FAKE_DEAF", "/none")).exists():
+            time.sleep(60)
+        elif self.path == "/v2/health/ready":
             self.answer(503 if os.environ.get("FAKE_NOT_READY") else 200, {})
         elif self.path == f"/v2/models/{NAME}":
             self.answer(200, {"name": NAME, "parameters": {"digest": DIGEST}})

@@ -198,12 +198,6 @@ def test_a_client_that_waits_for_100_continue_gets_it(gate: Gate) -> None:
             assert connection.recv(1000).endswith(b"\r\n\r\n{}")
 
 
-def test_what_is_not_http_is_400_in_json(gate: Gate) -> None:
-    answer = gate.raw(b"\x16\x03\x01 hello\r\n\r\n")
-    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
-    assert "error" in json.loads(answer.partition(b"\r\n\r\n")[2])
-
-
 def test_a_connection_closed_without_a_byte_is_asked_again_elsewhere(gate: Gate) -> None:
     with backend(lambda _: None) as broken, backend(response(b'"ok"')) as whole:
         gate.show([to("a")], a=[broken.url, whole.url])
@@ -223,7 +217,7 @@ def test_a_server_that_closes_every_time_is_502_after_a_few_tries(gate: Gate) ->
     with backend(lambda _: None) as broken:
         gate.show([to("a")], a=[broken.url])
         status, reason = gate.refused("POST", INFER)
-    assert (status, reason) == (502, "a broke off its answer (ServerDisconnectedError)")
+    assert (status, reason) == (502, "a broke off its answer")
     assert len(broken.seen) == 4
 
 
@@ -231,7 +225,7 @@ def test_an_answer_that_breaks_off_is_502_and_not_asked_again(gate: Gate) -> Non
     half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\nhalf"
     with backend(half) as broken:
         gate.show([to("a")], a=[broken.url])
-        assert gate.refused("POST", INFER) == (502, "a broke off its answer (ClientPayloadError)")
+        assert gate.refused("POST", INFER) == (502, "a broke off its answer")
     assert len(broken.seen) == 1
 
 

@@ -1,12 +1,15 @@
 """Each kind of process can die alone, and the state left behind is one to go on from."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from mainline.local.environment import LocalError
 from tests.local.world import World, name_of
+
+LONGER_THAN_A_HUNG_ONE_LIVES = 14.0
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +35,22 @@ def test_a_hung_server_is_replaced_and_its_requests_are_answered(world: World) -
     world.pause(live(world, digest)["pid"])
     assert world.served("iris") == digest
     assert live(world, digest)["restarts"] == 1
+
+
+def test_a_server_that_answers_requests_but_no_probe_is_not_ended(
+    idle: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_DEAF", str(idle.root / "deaf"))
+    idle.start()
+    digest = idle.artifact("iris", "one")
+    idle.sync(idle.release("iris", digest))
+    before = live(idle, digest)["pid"]
+    (idle.root / "deaf").touch()
+    end = time.monotonic() + LONGER_THAN_A_HUNG_ONE_LIVES
+    while time.monotonic() < end:
+        assert idle.served("iris") == digest
+        time.sleep(0.25)
+    assert (live(idle, digest)["pid"], live(idle, digest)["restarts"]) == (before, 0)
 
 
 def test_a_killed_gateway_is_started_again_on_its_port(world: World) -> None:

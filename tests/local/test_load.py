@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -104,3 +105,36 @@ async def test_no_request_fails_while_releases_change(world: World) -> None:
     assert len(answers) > 1000
     assert [answer for answer in answers if answer.digest not in timeline.allowed(answer)] == []
     assert {answer.digest for answer in answers} == set(digests)
+
+
+async def crowd(url: str, clients: int, seconds: float) -> Counter[str]:
+    """Closed loop: each client asks again on its own connection as soon as it is answered."""
+    told: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        while time.monotonic() < end:
+            try:
+                async with session.post(url, data=BODY, headers=HEADERS) as response:
+                    await response.read()
+                    told[str(response.status)] += 1
+            except (aiohttp.ClientError, TimeoutError) as error:
+                told[repr(error)] += 1
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(ask(session) for _ in range(clients)))
+    return told
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+async def test_a_crowd_of_250_clients_fails_nowhere_and_costs_no_server(world: World) -> None:
+    digest = real_artifact(world, "iris", 1.0)
+    await asyncio.to_thread(world.sync, promote(world, {"iris": stable(digest)}))
+    before = world.pids()
+    told = await crowd(f"{world.environment.address}/v2/models/iris/infer", 250, 15.0)
+    assert set(told) == {"200"}
+    assert told["200"] > 2000
+    assert world.pids() == before
+    services = world.status()["applications"]["models/iris"]["services"].values()
+    assert [service["restarts"] for service in services] == [0]

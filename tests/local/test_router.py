@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainline.local.paths import normal, origin_form
 from mainline.local.router import Share, Table, Turn
 from mainline.local.routes import Backend, Match, Route, Rule
 
@@ -70,6 +72,48 @@ def test_a_prefix_ends_where_an_element_ends() -> None:
     assert table.find("GET", "/v2/models/iris/infer", {})
     assert table.find("GET", "/v2/models/iris2", {}) is None
     assert table.find("GET", "/v2/models", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/v2/models/iri%73", True),
+        ("/%76%32/models/iris/infer", True),
+        ("/v2/models/iris%2Finfer", False),
+        ("/v2%2fmodels/iris", False),
+        ("/v2/models/iri%2573", False),
+        ("/v2/models/iri%zz", False),
+        ("/v2/models/%ff", False),
+    ],
+)
+def test_paths_are_compared_decoded_and_by_element(path: str, found: bool) -> None:
+    table = Table([Route("models", "iris", (Rule((Match("/v2/models/iris"),), (Backend("s"),)),))])
+    assert bool(table.find("GET", path, {})) is found
+
+
+def test_the_path_of_a_route_may_be_escaped_too() -> None:
+    table = Table([Route("models", "iris", (Rule((Match("/v2/a%2fb%20c", exact=True),), (Backend("s"),)),))])
+    assert table.find("GET", "/v2/%61%2Fb%20c", {})
+    assert table.find("GET", "/v2/a/b%20c", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/v2?u=http://h/x", "/v2?u=http://h/x"),
+        ("http://h/v2/models/iris?x=1", "/v2/models/iris?x=1"),
+        ("HTTPS://h:1", "/"),
+        ("http://h?x=1", "/?x=1"),
+        ("*", "*"),
+        ("h:443", "h:443"),
+    ],
+)
+def test_an_absolute_target_is_its_path(target: str, path: str) -> None:
+    assert origin_form(target) == path
+
+
+def test_only_escapes_that_nothing_needs_are_sent_on_decoded() -> None:
+    assert normal("/v2/iri%73%2d%7E/%2F%20%25%C3%a9") == "/v2/iris-~/%2F%20%25%C3%a9"
 
 
 WEIGHTS = st.lists(st.integers(0, 50), min_size=1, max_size=5).filter(any)
