@@ -5,9 +5,11 @@ Binary tensors and gRPC are other codecs around the same three steps; a batcher 
 
 import itertools
 import os
+from collections.abc import Sequence
 
 from v2serve.contract import RequestCheck, TensorSpec
 from v2serve.model import OnnxModel
+from v2serve.pieces import encode_large
 from v2serve.protocol import (
     InferRequest,
     InferResponse,
@@ -22,6 +24,7 @@ from v2serve.tensors import Array, from_json, to_json
 _BINARY = (
     "the binary extension of V2 is not offered; send and ask for JSON data (KServe's SDK: binary_data=False)"
 )
+_LARGE = 1 << 15  # values; a larger answer is encoded in pieces
 
 
 class Inference:
@@ -36,15 +39,28 @@ class Inference:
         # Two threads may draw from it: next() of a count is one step, next() of a generator is not.
         self._start, self._numbers = os.urandom(8).hex(), itertools.count()
 
-    def __call__(self, body: bytes) -> bytes:
-        return encode(self.answer(decode_request(body)))
+    def __call__(self, body: bytes) -> bytes | bytearray:
+        response, arrays = self._run(decode_request(body))
+        if sum(array.size for array in arrays) > _LARGE:
+            return encode_large(response, arrays)
+        return encode(_filled(response, arrays))
 
     def answer(self, request: InferRequest) -> InferResponse:
+        return _filled(*self._run(request))
+
+    def _run(self, request: InferRequest) -> tuple[InferResponse, Sequence[Array]]:
+        """The answer without its data, and the data."""
         wanted = self._wanted(request)
         arrays = self._model.run([spec.name for spec in wanted], self._feeds(request))
-        outputs = [_output(spec, array) for spec, array in zip(wanted, arrays, strict=True)]
+        outputs = [
+            OutputTensor(spec.name, array.shape, spec.datatype, [])
+            for spec, array in zip(wanted, arrays, strict=True)
+        ]
         identifier = f"{self._start}-{next(self._numbers):x}" if request.id is None else request.id
-        return InferResponse(self._name, identifier, outputs, self._version)
+        response = InferResponse(
+            model_name=self._name, id=identifier, model_version=self._version, outputs=outputs
+        )
+        return response, arrays
 
     def _feeds(self, request: InferRequest) -> dict[str, Array]:
         feeds = {}
@@ -66,5 +82,7 @@ def _refuse_binary(parameters: Parameters | None, key: str) -> None:
         raise Refusal(400, f"parameter {key}: {_BINARY}")
 
 
-def _output(spec: TensorSpec, array: Array) -> OutputTensor:
-    return OutputTensor(spec.name, array.shape, spec.datatype, to_json(spec.name, spec.datatype, array))
+def _filled(response: InferResponse, arrays: Sequence[Array]) -> InferResponse:
+    for output, array in zip(response.outputs, arrays, strict=True):
+        output.data = to_json(output.name, output.datatype, array)
+    return response

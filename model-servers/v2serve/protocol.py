@@ -62,14 +62,14 @@ class OutputTensor(msgspec.Struct):
     name: str
     shape: tuple[int, ...]
     datatype: Datatype
-    data: list[Any]  # flat, row-major
+    data: list[Any]  # flat, row-major; the last field, for a large answer ends with it
 
 
-class InferResponse(msgspec.Struct, omit_defaults=True):
+class InferResponse(msgspec.Struct, omit_defaults=True, kw_only=True):
     model_name: str
     id: str
-    outputs: list[OutputTensor]
     model_version: str | None = None
+    outputs: list[OutputTensor]  # the last field, as above
 
 
 class Error(msgspec.Struct):

@@ -28,7 +28,7 @@ class App:
     def __init__(
         self,
         identity: Identity,
-        infer: Callable[[bytes], bytes],
+        infer: Callable[[bytes], bytes | bytearray],
         metrics: Metrics,
         bodies: Bodies,
         executor: ThreadPoolExecutor,
@@ -77,7 +77,7 @@ class App:
         exchange.response_bytes(status, headers, answer)
         metrics.observe(status, time.perf_counter() - begin, len(body), len(answer))
 
-    async def _elsewhere(self, body: bytes) -> bytes:
+    async def _elsewhere(self, body: bytes) -> bytes | bytearray:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._infer, body)
 
     async def _received(self, scope: Scope, exchange: Exchange) -> bytes:

@@ -1,7 +1,9 @@
 """JSON tensor data to numpy arrays and back, strictly: no value is wrapped, rounded to an integer or made up."""
 
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -34,6 +36,7 @@ _FP32_LIMIT = 3.4028235677973362e38
 _Float32 = Annotated[float, msgspec.Meta(ge=-_FP32_LIMIT, le=_FP32_LIMIT)]
 _JSON_TYPES: dict[str, Any] = {"BOOL": bool, "BYTES": str, "FP32": _Float32, "FP64": float}
 _BAD_DATA = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError)
+_PIECE = 1 << 18  # bytes of JSON
 _NESTED = re.compile(rb"\s*\[\s*\[")
 
 
@@ -42,17 +45,37 @@ def from_json(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw
     if datatype == "FP16":
         raise Refusal(400, f"input '{name}': FP16 data cannot be sent as JSON; use a model that takes FP32")
     try:
-        values = _decoder(datatype, 1).decode(data)
+        values = _flat(datatype, data)
         if len(values) != math.prod(shape):
             needs = math.prod(shape)
             raise Refusal(
                 400, f"input '{name}': shape {shape} needs {needs} values, data holds {len(values)}"
             )
-        return np.array(values, DTYPES[datatype]).reshape(shape)
+        return values.reshape(shape)
     except _BAD_DATA as error:
         if len(shape) > 1 and _NESTED.match(data):
             return _from_nested(name, datatype, shape, data)
         raise Refusal(400, f"input '{name}': data is not {datatype}: {error}") from None
+
+
+def _flat(datatype: Datatype, data: msgspec.Raw) -> Array:
+    """Large data in pieces: other threads run between them, and few values are Python objects at a time."""
+    decoder, dtype = _decoder(datatype, 1), DTYPES[datatype]
+    if datatype != "BYTES" and len(memoryview(data)) > _PIECE:  # a string may hold commas
+        with contextlib.suppress(msgspec.DecodeError):  # nested, or wrong: only the whole says where
+            return np.concatenate([np.array(decoder.decode(piece), dtype) for piece in _pieces(bytes(data))])
+    return np.array(decoder.decode(data), dtype)
+
+
+def _pieces(array: bytes) -> Iterator[bytes]:
+    """A valid JSON array of numbers as several."""
+    inside = array.strip()[1:-1]
+    start = 0
+    while start < len(inside):
+        comma = inside.find(b",", start + _PIECE)
+        end = len(inside) if comma < 0 else comma
+        yield b"[" + inside[start:end] + b"]"
+        start = end + 1
 
 
 def _from_nested(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw) -> Array:

@@ -13,7 +13,9 @@ from onnx import helper
 
 from tests.v2serve.artifacts import ONNX_TYPES, Served, identity, iris, logarithm, lookup, total
 from v2serve.inference import Inference
-from v2serve.protocol import Refusal
+from v2serve.pieces import encode_large
+from v2serve.protocol import InferResponse, OutputTensor, Refusal, decode_request, encode
+from v2serve.tensors import DTYPES
 
 Load = Callable[[Served], Inference]
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -51,6 +53,52 @@ def test_nested_and_flat_data_are_one_tensor(infer: Inference) -> None:
         infer, {"inputs": [{**FEATURES, "shape": [2, 4], "data": [[0, 1, 2, 3], [4, 5, 6, 7]]}], "id": "1"}
     )
     assert flat == nested
+
+
+@pytest.mark.parametrize(("datatype", "value"), [("FP32", 0.1), ("INT64", 2**53 + 1), ("BYTES", 'a],"b')])
+def test_an_answer_in_pieces_holds_every_value_in_its_place(load: Load, datatype: Any, value: Any) -> None:
+    data = [value] * 100_000
+    data[0] = data[70_000] = data[-1] = type(value)(3)
+    answered = echo(load(identity(datatype)), datatype, [len(data)], data)
+    assert len(answered) == len(data)
+    assert (np.array(answered).astype(DTYPES[datatype]) == np.array(data, DTYPES[datatype])).all()
+
+
+@pytest.mark.parametrize("tail", ['"x"', "1.5", "null", "[1]", str(2**70)])
+def test_a_wrong_value_far_into_large_data_is_400(load: Load, tail: str) -> None:
+    data = ",".join(["123456"] * 80_000) + f",{tail}"
+    body = f'{{"inputs": [{{"name": "x", "datatype": "INT64", "shape": [80001], "data": [{data}]}}]}}'
+    with pytest.raises(Refusal, match="input 'x': data is not INT64: ") as refusal:
+        load(identity("INT64"))(body.encode())
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("tail", [",", ",,1", "1", ' "'])
+def test_large_data_that_is_not_json_is_400(load: Load, tail: str) -> None:
+    data = ",".join(["123456"] * 80_000) + tail
+    body = f'{{"inputs": [{{"name": "x", "datatype": "INT64", "shape": [80000], "data": [{data}]}}]}}'
+    with pytest.raises(Refusal) as refusal:
+        load(identity("INT64"))(body.replace("1234561]", "123456 1]").encode())
+    assert refusal.value.status == 400
+
+
+def test_large_nested_data_is_taken(load: Load) -> None:
+    data = [[number, -number] for number in range(60_000)]
+    assert echo(load(identity("INT64", ("N", 2))), "INT64", [60_000, 2], data) == np.ravel(data).tolist()
+
+
+def test_an_answer_in_pieces_is_the_answer_in_one(infer: Inference) -> None:
+    data = np.random.default_rng(7).normal(size=(12_000, 4)).ravel().tolist()
+    request = {"id": '"outputs":[]}', "inputs": [{**FEATURES, "shape": [12_000, 4], "data": data}]}
+    typed = decode_request(json.dumps(request).encode())
+    assert ask(infer, request) == json.loads(encode(infer.answer(typed)))
+
+
+def test_an_empty_output_in_pieces_stays_empty() -> None:
+    tensors = [OutputTensor(name, (size,), "FP32", []) for name, size in (("a", 0), ("b", 2), ("c", 0))]
+    response = InferResponse(model_name="iris", id="1", outputs=tensors)
+    text = encode_large(response, [np.zeros(size, np.float32) for size in (0, 2, 0)])
+    assert [output["data"] for output in json.loads(text)["outputs"]] == [[], [0.0, 0.0], []]
 
 
 def test_an_id_comes_back_and_a_missing_one_is_made_unique(infer: Inference) -> None:
@@ -198,14 +246,14 @@ def _changed(**changes: Any) -> dict[str, Any]:
             {**REQUEST, "outputs": [{"name": "label"}] * 2}, "'label': asked for twice", id="outputs"
         ),
         pytest.param(
-            _changed(parameters={"binary_data_size": 16}), "binary tensor extension", id="binary input"
+            _changed(parameters={"binary_data_size": 16}), "binary extension of V2", id="binary input"
         ),
         pytest.param(
             {**REQUEST, "parameters": {"binary_data_output": True}}, "send and ask for JSON", id="binary"
         ),
         pytest.param(
             {**REQUEST, "outputs": [{"name": "label", "parameters": {"binary_data": True}}]},
-            "parameter binary_data: the binary tensor extension is not offered",
+            "parameter binary_data: the binary extension of V2 is not offered",
             id="binary output",
         ),
     ],
