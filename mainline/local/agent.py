@@ -21,6 +21,7 @@ from mainline.local.sync import Sync
 from mainline.local.watch import Watch
 
 _BUSY, _CALM, _AFTER_TROUBLE = 0.015, 0.05, 1.0
+_REST = 0.18
 _LOG_LIMIT, _LOOK_AT_LOGS = 4 * 1024 * 1024, 10.0
 
 
@@ -40,6 +41,8 @@ class Agent:
         self.commits: dict[str, str] = {}
         self._written: dict[str, Any] = {}
         self._logs_at = 0.0
+        self._looked = float("-inf")
+        self._busy = True
 
     async def run(self, stopping: asyncio.Event) -> None:
         await self.servers.adopt()
@@ -65,16 +68,24 @@ class Agent:
     def tick(self, now: float) -> bool:
         """One look at everything; True when the next one should come soon."""
         self.watch.tick(now)
+        if self._rests(now):
+            return False
+        self._looked = now
         self.servers.hear_of_answers(self.keeper.answers)
         self.servers.observe(now)
         self._take_accepted()
-        busy = self.sync.waiting(now)
+        self._busy = busy = self.sync.waiting(now)
         self.keeper.tick(now, urgent=busy or self.keeper.generation != self.sync.objects.generation)
         if self.watch.accepted:
             self.sync.step(self.keeper.generation, self.keeper.in_flight, now)
         self.note(now)
         self._bound_logs(now)
         return busy
+
+    def _rests(self, now: float) -> bool:
+        """With everything in place a look at the branch is enough, most of the time."""
+        settled = self.accepted is not None and self.commit == self.accepted == self.watch.head
+        return settled and not self._busy and not self.watch.looking and now - self._looked < _REST
 
     def _take_accepted(self) -> None:
         accepted = self.watch.accepted

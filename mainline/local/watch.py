@@ -45,6 +45,10 @@ class Watch:
             except Refused:
                 return  # neither can be run; the error of the newest stands
 
+    @property
+    def looking(self) -> bool:
+        return self._task is not None
+
     def tick(self, now: float) -> None:
         """Look when the branch may have moved; never waits."""
         if self._task and not self._task.done():

@@ -198,12 +198,16 @@ class World:
         os.kill(int(pid), number)
 
     def kill(self, pid: Any) -> None:
-        self.signal(pid, signal.SIGKILL)
-        self.until(lambda: records.exit_code(int(pid)) is not None or records.start_time(int(pid)) is None)
+        self._signal_to_the_end(int(pid), signal.SIGKILL)
 
     def end(self, pid: Any) -> None:
-        self.signal(pid, signal.SIGTERM)
-        self.until(lambda: records.exit_code(int(pid)) is not None or records.start_time(int(pid)) is None)
+        self._signal_to_the_end(int(pid), signal.SIGTERM)
+
+    def _signal_to_the_end(self, pid: int, number: int) -> None:
+        """Until the whole process is gone: its leader looks dead while its threads still end."""
+        process = records.Record("told", records.SERVER, pid, records.start_time(pid) or "")
+        self.signal(pid, number)
+        self.until(lambda: not process.alive())
 
     def pause(self, pid: Any) -> None:
         self.signal(pid, signal.SIGSTOP)
