@@ -60,7 +60,7 @@ class SocketServer(Server):
     the first byte where it has to find out which HTTP a caller speaks.
     """
 
-    def __init__(self, application: Any, listening: socket.socket, idle_seconds: float) -> None:
+    def __init__(self, application: Any, listening: socket.socket, idle_seconds: float = 30.0) -> None:
         host, port = listening.getsockname()[:2]
         super().__init__(
             application,
