@@ -72,6 +72,8 @@ class Watch:
             self.error = f"{self.layout.gitops.name} has no branch {self.branch} yet; push one"
         elif head != self.head:
             await self._review(head, seen)
+        elif self.accepted and self.accepted.commit == head:
+            self.error = None  # the branch was out of reach for a while, and is as it was
 
     async def _review(self, head: str, seen: float) -> None:
         try:

@@ -126,3 +126,13 @@ def test_wait_for_an_older_commit_ends_when_a_newer_one_is_live(serving: World) 
     older = serving.release("iris", serving.artifact("iris", "two"))
     serving.sync(serving.release("iris", serving.artifact("iris", "three")))
     assert serving.sync(older)["commit"] == serving.head
+
+
+def test_a_branch_that_was_out_of_reach_for_a_while_leaves_no_error_behind(serving: World) -> None:
+    refs = serving.root / ".mainline" / "gitops.git"
+    away = refs.with_name("away.git")
+    refs.rename(away)
+    serving.until(lambda: serving.status()["error"])
+    away.rename(refs)
+    serving.until(lambda: serving.status()["error"] is None)
+    assert serving.served("iris")
