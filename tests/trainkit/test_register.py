@@ -204,3 +204,23 @@ def test_a_folder_outside_git_needs_to_be_told_its_commit(job: Job, monkeypatch:
     monkeypatch.delenv("MAINLINE_CODE", raising=False)
     with pytest.raises(TrainError, match="is in no Git commit and MAINLINE_CODE is not set"):
         provenance(job.folder)
+
+
+def test_a_new_database_is_made_whole_or_not_at_all(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainkit import registry as opening
+
+    real = opening._client
+    registry.unlink()
+
+    def cut_off(uri: str) -> None:
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as half:
+            half.execute("create table label_schemas (x)")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opening, "_client", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        opened()
+    assert not registry.exists()
+    monkeypatch.setattr(opening, "_client", real)
+    assert list(opened().search_registered_models()) == []
+    assert sorted(path.name for path in registry.parent.glob("*mlflow.db*")) == ["mlflow.db"]

@@ -40,7 +40,20 @@ def opened() -> "MlflowClient":
     path = Path(uri.removeprefix(DATABASE))
     with _first_alone(path), one_line(uri):
         check_database(path, float(os.environ.get(LOCK_WAIT, "30")))
+        if not path.exists():
+            _create(path)
         return _client(uri)
+
+
+def _create(path: Path) -> None:
+    """A new database whole or not at all: MLflow cannot go on with one whose first migration was cut off."""
+    draft = path.with_name(f".{path.name}.new")
+    for left in path.parent.glob(f"{draft.name}*"):
+        left.unlink()
+    client = _client(f"{DATABASE}{draft}")
+    for store in (client._tracking_client.store, client._get_registry_client().store):
+        store.engine.dispose()
+    draft.replace(path)
 
 
 @contextmanager
