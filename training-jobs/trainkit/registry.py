@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainkit.errors import TrainError
 
@@ -50,7 +50,7 @@ def _create(path: Path) -> None:
     draft = path.with_name(f".{path.name}.new")
     for left in path.parent.glob(f"{draft.name}*"):
         left.unlink()
-    client = _client(f"{DATABASE}{draft}")
+    client: Any = _client(f"{DATABASE}{draft}")
     for store in (client._tracking_client.store, client._get_registry_client().store):
         store.engine.dispose()
     draft.replace(path)
