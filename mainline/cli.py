@@ -278,8 +278,8 @@ def log(
     as_json: Json = False,
 ) -> None:
     """Promotions, rollbacks and reverts, read from Git alone."""
+    from mainline.delivery import refuse_unknown
     from mainline.history import entries
-    from mainline.promote import refuse_unknown
     from mainline.truth import truth
 
     where = truth(_places(), env)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, dump_release, release_path
 from infra.declarations.repository import Repository, load
-from infra.declarations.tree import is_declaration
 from infra.render import compare, render
 from mainline.errors import Refusal
 from mainline.git import Changes, Git
 from mainline.places import Places
-from mainline.truth import MAIN, Truth
+from mainline.truth import MAIN, Truth, fresh_truth
 
 _ATTEMPTS = 20
 
@@ -51,20 +50,30 @@ Decide = Callable[[Repository], Decision | None]
 """Everything declared at the newest commit -> what to change, or None when nothing has to."""
 
 
-def deliver(places: Places, where: Truth, model: str, decide: Decide) -> Delivered | None:
+def ready(places: Places, model: str, env: str) -> Truth:
+    """Where a commit about this model goes; raises Refusal for unknown names and for work that no commit has."""
+    where = fresh_truth(places, env)
+    refuse_unknown(places, model)
+    _refuse_unpublished(places, where, model)
+    return where
+
+
+def deliver(where: Truth, model: str, decide: Decide) -> Delivered | None:
     """Make the one commit of a decision; None when nothing has to change.
 
     Of two deliveries at once the second loses the race for the reference, decides again on the commit of the first,
     and lands on top of it: history stays linear, and nothing is half-written.
     """
-    refuse_unpublished(places, where, model)
     for _ in range(_ATTEMPTS):
         base = where.head()
-        decision = decide(_declared(where, base))
+        tree = where.declarations(base)
+        decision = decide(_loaded(where, base, tree))
         if decision is None:
             return None
         commit = where.git.commit(
-            (base,), _changes(where, base, model, decision), decision.message(model, where.environment.name)
+            (base,),
+            _changes(where, base, tree, model, decision),
+            decision.message(model, where.environment.name),
         )
         if not where.embedded:
             return _propose(where, commit, model, decision)
@@ -75,9 +84,9 @@ def deliver(places: Places, where: Truth, model: str, decide: Decide) -> Deliver
     )
 
 
-def _declared(where: Truth, base: str) -> Repository:
+def _loaded(where: Truth, base: str, tree: dict[str, str]) -> Repository:
     try:
-        return where.declared(base)
+        return load(tree)
     except DeclarationError as error:
         broken = f"{where.reference.rpartition('/')[2]} of {where.git.folder.name} ({base[:8]})"
         raise Refusal(
@@ -86,7 +95,16 @@ def _declared(where: Truth, base: str) -> Repository:
         ) from error
 
 
-def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
+def refuse_unknown(places: Places, model: str) -> None:
+    folder = places.root / "model-servers"
+    known = sorted(path.parent.name for path in folder.glob("*/model.yaml"))
+    if model not in known:
+        raise Refusal(
+            f"unknown model {model!r}: no model-servers/{model}/model.yaml; there are {', '.join(known)}"
+        )
+
+
+def _refuse_unpublished(places: Places, where: Truth, model: str) -> None:
     """A commit is made from commits: what only the working tree or HEAD knows would silently be left out."""
     env = where.environment.name
     clone = Git(places.root)
@@ -107,11 +125,10 @@ def refuse_unpublished(places: Places, where: Truth, model: str) -> None:
         )
 
 
-def _changes(where: Truth, base: str, model: str, decision: Decision) -> Changes:
+def _changes(where: Truth, base: str, tree: dict[str, str], model: str, decision: Decision) -> Changes:
     env = where.environment.name
     path, text = release_path(model, env), dump_release(decision.release)
-    tree = {**where.git.files(base, is_declaration), path: text}
-    return {path: text, **rerendered(tree, env, where.rendered(base))}
+    return {path: text, **rerendered({**tree, path: text}, env, where.rendered(base))}
 
 
 def rerendered(tree: dict[str, str], env: str, existing: Mapping[str, str]) -> Changes:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from infra.declarations.model import ServedModel
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
-from mainline.delivery import Decision, Delivered, deliver, refuse_unpublished
+from mainline.delivery import Decision, Delivered, deliver, ready
 from mainline.errors import Refusal
 from mainline.places import Places
 from mainline.registry import RegisteredVersion, Registry
 from mainline.rollout import Mode, promoted
 from mainline.store import Store
-from mainline.truth import fresh_truth
 from policies.gates import Finding, examine, passed
 
 Say = Callable[[str], None]
@@ -51,10 +50,8 @@ def promote(
     Raises Refusal for an unknown model, version or environment, a gate that is not met, bytes that are not what the
     registry says, and a clone or remote that does not allow the commit.
     """
-    where = fresh_truth(places, env)
+    where = ready(places, model, env)
     environment = where.environment
-    refuse_unknown(places, model)
-    refuse_unpublished(places, where, model)
     registry = Registry(registry_uri(places, environment.registry))
     say(f"reading {model} in the registry")
     version = registry.version(model, number)
@@ -76,7 +73,7 @@ def promote(
         say("writing the commit")
         return _decision(model, env, release, after, made.mode)
 
-    made.delivered = deliver(places, where, model, decide)
+    made.delivered = deliver(where, model, decide)
     return made
 
 
@@ -90,15 +87,6 @@ def released(version: RegisteredVersion) -> ReleasedVersion:
         data=dict(version.data),
         evidence=dict(version.metrics),
     )
-
-
-def refuse_unknown(places: Places, model: str) -> None:
-    folder = places.root / "model-servers"
-    known = sorted(path.parent.name for path in folder.glob("*/model.yaml"))
-    if model not in known:
-        raise Refusal(
-            f"unknown model {model!r}: no model-servers/{model}/model.yaml; there are {', '.join(known)}"
-        )
 
 
 def registry_uri(places: Places, declared: str) -> str:

@@ -3,20 +3,19 @@
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
 from mainline.advance import released
-from mainline.delivery import Decision, Delivered, deliver
+from mainline.delivery import Decision, Delivered, deliver, ready
 from mainline.errors import Refusal
 from mainline.history import released_versions
 from mainline.places import Places
-from mainline.promote import refuse_unknown, store_url
+from mainline.promote import store_url
 from mainline.rollout import rolled_back
 from mainline.store import Store
-from mainline.truth import Truth, fresh_truth
+from mainline.truth import Truth
 
 
 def rollback(places: Places, model: str, env: str, number: int | None) -> Delivered | None:
     """End a running rollout, or go back to the release before this one (or to version `number` of the history)."""
-    refuse_unknown(places, model)
-    where = fresh_truth(places, env)
+    where = ready(places, model, env)
     environment = where.environment
 
     def decide(repository: Repository) -> Decision | None:
@@ -29,7 +28,7 @@ def rollback(places: Places, model: str, env: str, number: int | None) -> Delive
             raise Refusal(f"{model} version {after.stable.version} cannot serve again: {problem}")
         return Decision(after, "rollback", f"Roll back {model} in {env} to version {after.stable.version}")
 
-    return deliver(places, where, model, decide)
+    return deliver(where, model, decide)
 
 
 def _after(where: Truth, release: Release, model: str, number: int | None) -> Release:

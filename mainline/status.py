@@ -31,7 +31,7 @@ class _Live:
         name = service_name(model, shown.digest)
         ready = bool(application.get("services", {}).get(name, {}).get("ready"))
         return {
-            "live_traffic": _share(list(application.get("route", {}).values()), f"{name}-predictor"),
+            "live_traffic": self.share(model, name),
             "running": ready and self.alive.get(name, False),
             "health": application.get("health", "Unknown") if self.alive.get("agent") else "Unknown",
             "reason": application.get("reason"),
@@ -40,6 +40,9 @@ class _Live:
     def application(self, model: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.said.get("applications", {}).get(f"models/{model}", {})
         return found
+
+    def share(self, model: str, name: str) -> str:
+        return _share(list(self.application(model).get("route", {}).values()), f"{name}-predictor")
 
     def undeclared(self, model: str, declared: set[str]) -> list[Row]:
         """What still runs although the newest release does not name it: it serves until its successor is ready."""
@@ -53,9 +56,7 @@ class _Live:
                 "traffic": "none",
                 "digest": service.get("digest", ""),
                 "health": self.application(model).get("health", "Unknown"),
-                "live_traffic": _share(
-                    list(self.application(model).get("route", {}).values()), f"{name}-predictor"
-                ),
+                "live_traffic": self.share(model, name),
                 "running": bool(service.get("ready")) and self.alive.get(name, False),
             }
             for name, service in sorted(services.items())

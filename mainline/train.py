@@ -44,10 +44,14 @@ def jobs(places: Places) -> list[str]:
     return sorted(path.parent.name for path in (places.root / "training-jobs").glob("*/job.yaml"))
 
 
-def _refuse_untrainable(places: Places, job: str) -> str:
+def refuse_unknown_job(places: Places, job: str) -> None:
     known = jobs(places)
     if job not in known:
         raise Refusal(f"unknown job {job!r}: no training-jobs/{job}/job.yaml; there are {', '.join(known)}")
+
+
+def _refuse_untrainable(places: Places, job: str) -> str:
+    refuse_unknown_job(places, job)
     clone = Git(places.root)
     commit = clone.resolve("HEAD")
     if commit is None:

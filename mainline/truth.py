@@ -1,7 +1,7 @@
 """Where the truth of an environment is: a Git repository and the reference that is its main."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.declarations.environment import Environment
 from infra.declarations.repository import Repository, load
@@ -32,8 +32,11 @@ class Truth:
             raise Refusal(f"{self.git.folder.name} has no {self.reference}; run `make up` first")
         return commit
 
+    def declarations(self, commit: str) -> dict[str, str]:
+        return self.git.files(commit, is_declaration)
+
     def declared(self, commit: str) -> Repository:
-        return load(self.git.files(commit, is_declaration))
+        return load(self.declarations(commit))
 
     def rendered(self, commit: str) -> Mapping[str, str]:
         prefix = f"clusters/{self.environment.name}/"
@@ -52,16 +55,15 @@ def truth(places: Places, env: str) -> Truth:
 
 def fresh_truth(places: Places, env: str) -> Truth:
     """The truth after asking its Git host; what a new commit is made on."""
-    environment = stack(places, env)
-    if environment.cluster == "embedded":
-        return Truth(Git(places.remote), MAIN, environment)
-    git = Git(places.root)
-    if not git.run("remote", "get-url", "origin", check=False):
+    where = truth(places, env)
+    if where.embedded:
+        return where
+    if not where.git.run("remote", "get-url", "origin", check=False):
         raise Refusal(
             f"{env} is changed by a branch of the Git remote 'origin', and there is none; git remote add origin URL"
         )
-    git.run("fetch", "-q", "origin", f"+{environment.branch}:{_ORIGIN_MAIN}")
-    return Truth(git, _ORIGIN_MAIN, environment)
+    where.git.run("fetch", "-q", "origin", f"+{where.environment.branch}:{_ORIGIN_MAIN}")
+    return replace(where, reference=_ORIGIN_MAIN)
 
 
 def stack(places: Places, env: str) -> Environment:
@@ -76,7 +78,3 @@ def stack(places: Places, env: str) -> Environment:
         known = ", ".join(path.name.split(".")[1] for path in files if path.name.count(".") > 1)
         raise Refusal(f"unknown environment {env!r}: no Pulumi.{env}.yaml; there are {known}")
     return load(tree).environments[env]
-
-
-def environments(places: Places) -> list[str]:
-    return sorted(path.name.split(".")[1] for path in places.root.glob("Pulumi.*.yaml"))

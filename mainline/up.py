@@ -15,7 +15,7 @@ from mainline.places import EMBEDDED, Places
 from mainline.promote import promote
 from mainline.publish import publish
 from mainline.restore import lost, restore
-from mainline.train import Trained, jobs, train
+from mainline.train import Trained, jobs, refuse_unknown_job, train
 from mainline.truth import Truth, truth
 from mainline.verify import verify
 
@@ -89,13 +89,9 @@ def _serve(
 
 
 def _chosen(places: Places, wanted: Sequence[str]) -> list[str]:
-    known = jobs(places)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise Refusal(
-            f"unknown job {unknown[0]!r}: no training-jobs/{unknown[0]}/job.yaml; there are {', '.join(known)}"
-        )
-    return list(wanted) or known
+    for job in wanted:
+        refuse_unknown_job(places, job)
+    return list(wanted) or jobs(places)
 
 
 def _train_all(places: Places, chosen: Sequence[str], progress: Progress) -> list[Trained]:
