@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, ReleasedVersion
+from infra.manifests.names import service
 from mainline.history import since
 from mainline.local.environment import Embedded
 from mainline.places import Places
@@ -28,7 +29,7 @@ class _Live:
         if not self.alive:
             return {"live_traffic": None, "running": None, "health": "Unknown", "reason": None}
         application = self.application(model)
-        name = service_name(model, shown.digest)
+        name = service(model, shown)
         ready = bool(application.get("services", {}).get(name, {}).get("ready"))
         return {
             "live_traffic": self.share(model, name),
@@ -52,14 +53,14 @@ class _Live:
                 **dict.fromkeys(("commit", "since", "reason")),
                 "model": model,
                 "role": "earlier",
-                "version": service.get("version"),
+                "version": found.get("version"),
                 "traffic": "none",
-                "digest": service.get("digest", ""),
+                "digest": found.get("digest", ""),
                 "health": self.application(model).get("health", "Unknown"),
                 "live_traffic": self.share(model, name),
-                "running": bool(service.get("ready")) and self.alive.get(name, False),
+                "running": bool(found.get("ready")) and self.alive.get(name, False),
             }
-            for name, service in sorted(services.items())
+            for name, found in sorted(services.items())
             if name not in declared and self.alive.get(name, False)
         ]
 
@@ -125,7 +126,7 @@ def _rows(where: Truth, head: str, live: _Live) -> tuple[list[Row], str | None]:
             rows += [
                 _row(where, head, model, role, one, share) | live.of(model, one) for role, one, share in shown
             ]
-            rows += live.undeclared(model, {service_name(model, one.digest) for _, one, _ in shown})
+            rows += live.undeclared(model, {service(model, one) for _, one, _ in shown})
     return rows, None
 
 
@@ -140,10 +141,6 @@ def roles(release: Release) -> list[tuple[str, ReleasedVersion, str]]:
     if release.standby is not None:
         found.append(("standby", release.standby, "none"))
     return found
-
-
-def service_name(model: str, digest: str) -> str:
-    return f"{model}-{digest[7:15]}"
 
 
 def _row(where: Truth, head: str, model: str, role: str, shown: ReleasedVersion, share: str) -> Row:

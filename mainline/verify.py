@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.declarations.release import ReleasedVersion
+from infra.manifests.names import service
 from infra.render import Difference, compare, render
 from mainline.errors import Refusal
 from mainline.live import Unanswered, served_digest
 from mainline.local.environment import Embedded
 from mainline.places import Places
 from mainline.promote import store_url
-from mainline.status import roles, service_name
+from mainline.status import roles
 from mainline.store import Store
 from mainline.truth import Truth, truth
 
@@ -44,17 +45,18 @@ def verify(places: Places, env: str, model: str | None) -> list[Verdict]:
     differences = compare(render(repository, env), files)
     store = Store(store_url(places, where.environment.store))
     live = _live_of(places, where)
-    found = []
+    found, names = [], set()
     for (name, of), release in sorted(repository.releases.items()):
         if of == env and model in (None, name):
             tree = _tree(env, name, differences)
+            names |= {service(name, shown) for _, shown, _ in roles(release)}
             allowed = {shown.digest for _, shown, _ in roles(release)}
             found += [
                 _verdict(name, role, shown, tree, store, live, allowed) for role, shown, _ in roles(release)
             ]
     if model is not None and not found:
         raise Refusal(f"{model} has no release in {env}; promote it first")
-    return found + _strangers(live.ports, {service_name(v.model, v.digest) for v in found}, model)
+    return found + ([] if model else _strangers(live.ports, names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _verdict(
     model: str, role: str, shown: ReleasedVersion, tree: str, store: Store, live: _Live, allowed: set[str]
 ) -> Verdict:
     stored = store.problem(model, shown.digest) or "ok"
-    served = _live(model, shown.digest, live.ports.get(service_name(model, shown.digest)))
+    served = _live(model, shown.digest, live.ports.get(service(model, shown)))
     if served == "ok" and role == "stable":
         served = _routed(model, live.gateway, allowed)
     return Verdict(model, role, shown.version, shown.digest, tree, stored, served)
@@ -115,10 +117,9 @@ def _live_of(places: Places, where: Truth) -> _Live:
     return _Live({name: int(of["port"]) for name, of in services if of.get("port")}, embedded.address)
 
 
-def _strangers(ports: Mapping[str, int], released: set[str], model: str | None) -> list[Verdict]:
+def _strangers(ports: Mapping[str, int], released: set[str]) -> list[Verdict]:
     """What runs although no release names it."""
-    names = [] if model else sorted(set(ports) - released)
     return [
         Verdict(name, "stranger", 0, "", "ok", "ok", f"runs on port {ports[name]}, but no release names it")
-        for name in names
+        for name in sorted(set(ports) - released)
     ]
