@@ -1,7 +1,7 @@
 """One HTTP request, its answer, and what an application is to the wire that carries them."""
 
 from asyncio import Future
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -13,7 +13,7 @@ class Request:
     `begin` is time.perf_counter() when the head was complete.
     """
 
-    __slots__ = ("begin", "body", "headers", "http", "method", "path", "query")
+    __slots__ = ("begin", "body", "context", "headers", "http", "method", "path", "query")
 
     def __init__(
         self, method: str, path: str, query: str, headers: dict[str, str], begin: float, http: str
@@ -25,6 +25,7 @@ class Request:
         self.begin = begin
         self.http = http  # "1.0", "1.1" or "2"
         self.body: bytes = b""
+        self.context: Any = None  # the application's own note, from admit to answered
 
 
 class Answer(NamedTuple):
