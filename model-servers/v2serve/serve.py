@@ -20,7 +20,7 @@ from v2serve.metadata import Identity
 from v2serve.metrics import Metrics
 from v2serve.model import OnnxModel
 from v2serve.rest import App
-from v2serve.settings import Settings
+from v2serve.settings import ModelSettings, Settings
 from v2serve.warmup import warm_up
 
 # Above these an inference would hold up the health checks of the same thread, so it gets a thread of its own.
@@ -51,14 +51,15 @@ def serve(settings: Settings) -> None:
 
 
 def _load(settings: Settings) -> tuple[App, Metrics]:
+    told = settings.models[0]
     try:
-        _bytes(settings)
-        model = OnnxModel(settings.model_dir, settings.threads)
-        inference = Inference(model, settings.model_name, settings.model_version)
-        seconds = warm_up(inference, settings.model_dir)
+        _bytes(settings, told)
+        model = OnnxModel(told.dir, settings.threads or 1)
+        inference = Inference(model, told.name, told.version)
+        seconds = warm_up(inference, told.dir)
     except ArtifactError as error:
-        raise StartError(f"model {settings.model_name}: {error}") from error
-    release = settings.model_name, settings.model_version, settings.model_digest, settings.model_run
+        raise StartError(f"model {told.name}: {error}") from error
+    release = told.name, told.version, told.digest, told.run
     metrics = Metrics(*release)
     bodies = Bodies(settings.max_body_bytes, settings.read_seconds)
     inline_bytes = _INLINE_BYTES if seconds <= _INLINE_SECONDS else 0
@@ -66,12 +67,12 @@ def _load(settings: Settings) -> tuple[App, Metrics]:
     return App(Identity(*release, model.contract), inference, metrics, bodies, thread, inline_bytes), metrics
 
 
-def _bytes(settings: Settings) -> None:
+def _bytes(settings: Settings, model: ModelSettings) -> None:
     """The bytes that Git names are in the model folder when this returns."""
-    if settings.storage_uri:
-        fetch(settings.storage_uri, settings.model_dir, settings.model_digest, settings.store)
+    if model.storage_uri:
+        fetch(model.storage_uri, model.dir, model.digest, settings.store)
     else:
-        verify(settings.model_dir, settings.model_digest)
+        verify(model.dir, model.digest)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -120,6 +121,7 @@ async def _drain(grace: float, app: App, metrics: Metrics, listening: socket.soc
 
 
 def _say(settings: Settings, seconds: float) -> None:
-    release = f"{settings.model_name} {settings.model_version or 'without a version'} {settings.model_digest}"
+    model = settings.models[0]
+    release = f"{model.name} {model.version or 'without a version'} {model.digest}"
     sys.stderr.write(f"v2serve: {release} on {settings.host}:{settings.port}, started in {seconds:.2f} s\n")
     sys.stderr.flush()
