@@ -51,6 +51,15 @@ class Objective(Declaration):
     availability: Annotated[Number, Field(gt=0, lt=1)]
 
 
+class Serving(Declaration):
+    """How one server runs the model; what the fields mean to it is in docs/v2serve.md, Lanes."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 1  # inferences at once
+    queue: Annotated[int, Field(ge=0, le=100_000)] = 128  # requests that wait; more are told to come back
+    batch: Annotated[int, Field(ge=1, le=65_536)] = 1  # rows that one run may take together
+    deadline: Annotated[Number, Field(ge=0.01, le=600)] = 30.0  # seconds
+
+
 class ServedModel(Declaration):
     name: Slug
     owner: Slug
@@ -63,6 +72,7 @@ class ServedModel(Declaration):
         80  # per cent of the requested CPU at which replicas are added
     )
     objective: Objective
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _one_gate_a_metric(self) -> Self:

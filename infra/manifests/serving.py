@@ -1,9 +1,11 @@
 """One InferenceService for each released digest, in exactly the form that KServe's webhooks leave it in."""
 
+import math
 from typing import Any
 
 from infra.declarations.environment import Environment, ModelOverride
-from infra.declarations.model import ReplicaRange, Resources, ServedModel
+from infra.declarations.model import ReplicaRange, Resources, ServedModel, Serving
+from infra.declarations.quantity import amount
 from infra.declarations.release import Release, ReleasedVersion
 from infra.manifests import names
 from infra.manifests.container import env as variables
@@ -71,6 +73,8 @@ def _model(model: ServedModel, environment: Environment, version: ReleasedVersio
             V2SERVE_MODEL_DIGEST=version.digest,
             V2SERVE_MODEL_VERSION=str(version.version),
             V2SERVE_MODEL_RUN=version.run,
+            V2SERVE_THREADS=str(_threads(wanted.cpu, model.serving.concurrency)),
+            **_lane(model.serving),
         ),
         "modelFormat": {"name": "onnx"},
         "protocolVersion": "v2",
@@ -78,6 +82,25 @@ def _model(model: ServedModel, environment: Environment, version: ReleasedVersio
         "runtime": names.RUNTIME,
         "storageUri": names.storage_uri(environment.store, model.name, version),
     }
+
+
+def _threads(cpu: str, concurrency: int) -> int:
+    """Of one inference: the cores that are asked for, shared by the inferences that run at once."""
+    return min(256, max(1, math.ceil(amount(cpu) / concurrency)))
+
+
+def _lane(serving: Serving) -> dict[str, str]:
+    """Only what differs from the server's own defaults, so that a new field changes no running server."""
+    told = {
+        "V2SERVE_CONCURRENCY": serving.concurrency,
+        "V2SERVE_QUEUE": serving.queue,
+        "V2SERVE_MAX_BATCH": serving.batch,
+        "V2SERVE_DEADLINE_SECONDS": serving.deadline,
+    }
+    usual = Serving()
+    defaults = (usual.concurrency, usual.queue, usual.batch, usual.deadline)
+    changed = zip(told.items(), defaults, strict=True)
+    return {name: f"{value:g}" for (name, value), default in changed if value != default}
 
 
 def _scale(model: ServedModel, environment: Environment, role: str) -> dict[str, Any]:

@@ -44,6 +44,31 @@ def test_a_server_is_told_which_bytes_it_may_serve() -> None:
     assert model["storageUri"] == "s3://models-dev/iris/" + "b" * 64
 
 
+def _told(**texts: str) -> dict[str, str]:
+    model = predictor(objects("canary", **texts), TRIAL)["model"]
+    return {item["name"]: item["value"] for item in model["env"]}
+
+
+def test_a_server_is_told_of_its_lane_where_the_model_differs_from_the_default() -> None:
+    serving = "serving: {concurrency: 2, queue: 100000, batch: 32, deadline: 0.5}\n"
+    told = _told(model=MODEL + serving)
+    assert [told[f"V2SERVE_{name}"] for name in ("CONCURRENCY", "QUEUE", "MAX_BATCH")] == [
+        "2",
+        "100000",
+        "32",
+    ]
+    assert told["V2SERVE_DEADLINE_SECONDS"] == "0.5"
+    assert "V2SERVE_QUEUE" not in _told()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "concurrency", "threads"), [("250m", 1, "1"), ("2500m", 1, "3"), ("8", 2, "4"), ("1", 4, "1")]
+)
+def test_threads_share_the_cores_that_the_pod_asks_for(cpu: str, concurrency: int, threads: str) -> None:
+    serving = f"resources: {{cpu: '{cpu}'}}\nserving: {{concurrency: {concurrency}}}\n"
+    assert _told(model=MODEL + serving)["V2SERVE_THREADS"] == threads
+
+
 def test_a_model_without_a_release_runs_nothing() -> None:
     assert "models/iris" not in applications(load(tree(None)), "dev")
 
