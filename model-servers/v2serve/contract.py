@@ -1,12 +1,13 @@
 """What a model takes and gives: the V2 metadata in `contract.json`, and the check of a request against it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from v2serve.artifact import ArtifactError
-from v2serve.protocol import Datatype, InferRequest, InputTensor, Refusal, RequestedOutput, shown
+from v2serve.protocol import Datatype, Refusal, shown
 
 CONTRACT = "contract.json"
 
@@ -48,32 +49,59 @@ def _check_tensors(field: str, tensors: Sequence[TensorSpec]) -> None:
             raise ArtifactError(f"{CONTRACT}: {tensor.name}: shape {list(tensor.shape)} has a size below -1")
 
 
+class Given(Protocol):
+    """An input of a request, whichever wire brought it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def datatype(self) -> str: ...
+    @property
+    def shape(self) -> list[int]: ...
+
+
+class Named(Protocol):
+    """An output that a request asks for."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Input = TypeVar("Input", bound=Given)
+Input_co = TypeVar("Input_co", bound=Given, covariant=True)
+
+
+class Asking(Protocol[Input_co]):
+    @property
+    def inputs(self) -> Sequence[Input_co]: ...
+
+
 class RequestCheck:
-    """A contract, ready to judge requests."""
+    """A contract, ready to judge requests: the same judgement for JSON, binary data and gRPC."""
 
     def __init__(self, contract: Contract) -> None:
+        datatypes = {tensor.datatype for tensor in contract.inputs}
+        self.datatype = datatypes.pop() if len(datatypes) == 1 else None  # of all inputs, if they share one
         self._inputs = {tensor.name: tensor for tensor in contract.inputs}
         self._outputs = {tensor.name: tensor for tensor in contract.outputs}
         self._all_outputs = list(contract.outputs)
 
-    def inputs(self, request: InferRequest) -> list[tuple[TensorSpec, InputTensor]]:
-        """Each input with its specification; 400 for wrong names, datatypes and shapes."""
-        pairs: dict[str, tuple[TensorSpec, InputTensor]] = {}
+    def inputs(self, request: Asking[Input]) -> list[tuple[TensorSpec, Input]]:
+        """Each input with its specification, as the request orders them; 400 for a wrong name, datatype or shape."""
+        specs = self._inputs
+        pairs: list[tuple[TensorSpec, Input]] = []
         for tensor in request.inputs:
-            spec = self._inputs.get(tensor.name)
+            spec = specs.get(tensor.name)
             if spec is None:
-                known = ", ".join(self._inputs)
+                known = ", ".join(specs)
                 raise Refusal(400, f"input {shown(tensor.name)}: unknown; the model takes {known}")
-            if tensor.name in pairs:
-                raise Refusal(400, f"input '{tensor.name}': given twice; give it once")
             _check_input(spec, tensor)
-            pairs[tensor.name] = spec, tensor
-        if len(pairs) != len(self._inputs):
-            missing = next(name for name in self._inputs if name not in pairs)
-            raise Refusal(400, f"input '{missing}': missing; the model takes {', '.join(self._inputs)}")
-        return list(pairs.values())
+            pairs.append((spec, tensor))
+        if len(pairs) != len(specs) or len(pairs) > 1:
+            _check_names([spec.name for spec, _ in pairs], specs)
+        return pairs
 
-    def outputs(self, requested: list[RequestedOutput] | None) -> list[TensorSpec]:
+    def outputs(self, requested: Iterable[Named] | None) -> list[TensorSpec]:
         """What to answer: the outputs that the request names, or all; 400 for unknown or repeated names."""
         if not requested:
             return self._all_outputs
@@ -89,17 +117,29 @@ class RequestCheck:
         return list(chosen.values())
 
 
-def _check_input(spec: TensorSpec, tensor: InputTensor) -> None:
+def _check_names(given: Sequence[str], specs: Iterable[str]) -> None:
+    """`given` are names of specifications: which of them twice, which not at all?"""
+    names = set(given)
+    if len(names) < len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise Refusal(400, f"input '{twice}': given twice; give it once")
+    missing = next((name for name in specs if name not in names), None)
+    if missing is not None:
+        raise Refusal(400, f"input '{missing}': missing; the model takes {', '.join(specs)}")
+
+
+def _check_input(spec: TensorSpec, tensor: Given) -> None:
     if tensor.datatype != spec.datatype:
         given = shown(tensor.datatype)
         raise Refusal(400, f"input '{spec.name}': datatype {given} given, the model takes {spec.datatype}")
-    if len(tensor.shape) != len(spec.shape):
+    shape = tensor.shape
+    if len(shape) != len(spec.shape):
         raise Refusal(400, _wrong_shape(spec, tensor))
-    for given_size, size in zip(tensor.shape, spec.shape, strict=True):
+    for given_size, size in zip(shape, spec.shape, strict=True):
         if size not in (-1, given_size):
             raise Refusal(400, _wrong_shape(spec, tensor))
 
 
-def _wrong_shape(spec: TensorSpec, tensor: InputTensor) -> str:
+def _wrong_shape(spec: TensorSpec, tensor: Given) -> str:
     given = str(tensor.shape) if len(tensor.shape) <= 16 else f"of rank {len(tensor.shape)}"
     return f"input '{spec.name}': shape {given} given, the model takes {list(spec.shape)} (-1 is any size)"

@@ -1,8 +1,10 @@
 """JSON tensor data to numpy arrays and back, strictly: no value is wrapped, rounded to an integer or made up."""
 
 import contextlib
+import itertools
 import math
 import re
+import struct
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any
@@ -34,8 +36,8 @@ DTYPES: dict[Datatype, np.dtype[Any]] = {
 # The largest double that rounds to a finite float32; one more would silently become infinity.
 _FP32_LIMIT = 3.4028235677973362e38
 _Float32 = Annotated[float, msgspec.Meta(ge=-_FP32_LIMIT, le=_FP32_LIMIT)]
-_JSON_TYPES: dict[str, Any] = {"BOOL": bool, "BYTES": str, "FP32": _Float32, "FP64": float}
-_BAD_DATA = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError)
+JSON_TYPES: dict[str, Any] = {"BOOL": bool, "BYTES": str, "FP32": _Float32, "FP64": float}
+BAD_DATA = (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError, struct.error)
 _PIECE = 1 << 18  # bytes of JSON
 _NESTED = re.compile(rb"\s*\[\s*\[")
 
@@ -52,7 +54,7 @@ def from_json(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw
                 400, f"input '{name}': shape {shape} needs {needs} values, data holds {len(values)}"
             )
         return values.reshape(shape)
-    except _BAD_DATA as error:
+    except BAD_DATA as error:
         if len(shape) > 1 and _NESTED.match(data):
             return _from_nested(name, datatype, shape, data)
         raise Refusal(400, f"input '{name}': data is not {datatype}: {error}") from None
@@ -60,11 +62,22 @@ def from_json(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw
 
 def _flat(datatype: Datatype, data: msgspec.Raw) -> Array:
     """Large data in pieces: other threads run between them, and few values are Python objects at a time."""
-    decoder, dtype = _decoder(datatype, 1), DTYPES[datatype]
+    decoder = _decoder(datatype, 1)
     if datatype != "BYTES" and len(memoryview(data)) > _PIECE:  # a string may hold commas
         with contextlib.suppress(msgspec.DecodeError):  # nested, or wrong: only the whole says where
-            return np.concatenate([np.array(decoder.decode(piece), dtype) for piece in _pieces(bytes(data))])
-    return np.array(decoder.decode(data), dtype)
+            return np.concatenate([packed(datatype, decoder.decode(piece)) for piece in _pieces(bytes(data))])
+    return packed(datatype, decoder.decode(data))
+
+
+def packed(datatype: Datatype, values: list[Any]) -> Array:
+    """The flat, read-only array of values that the JSON decoder has typed; struct.error if one does not fit.
+
+    struct.pack takes a fifth of the time of np.array.
+    """
+    dtype = DTYPES[datatype]
+    if datatype == "BYTES":
+        return np.array(values, dtype)
+    return np.ndarray(len(values), dtype, struct.pack(f"{len(values)}{dtype.char}", *values))
 
 
 def _pieces(array: bytes) -> Iterator[bytes]:
@@ -80,14 +93,31 @@ def _pieces(array: bytes) -> Iterator[bytes]:
 
 def _from_nested(name: str, datatype: Datatype, shape: list[int], data: msgspec.Raw) -> Array:
     try:
-        array = np.array(_decoder(datatype, len(shape)).decode(data), DTYPES[datatype])
-    except _BAD_DATA as error:
+        rows = _decoder(datatype, len(shape)).decode(data)
+        values = _flattened(rows, shape)
+        if values is not None:
+            return packed(datatype, values).reshape(shape)
+    except BAD_DATA as error:
         raise Refusal(400, f"input '{name}': data is not {datatype} nested as {shape}: {error}") from None
+    raise Refusal(400, f"input '{name}': data is {_nesting(rows)}, but shape says {shape}")
+
+
+def _flattened(rows: list[Any], shape: list[int]) -> list[Any] | None:
+    """The values in row-major order; None if the lists are not as long as the shape says."""
+    if len(rows) != shape[0]:
+        return None
+    for size in shape[1:]:
+        if any(len(row) != size for row in rows):
+            return None
+        rows = list(itertools.chain.from_iterable(rows))
+    return rows
+
+
+def _nesting(rows: list[Any]) -> str:
+    try:
+        return f"nested as {list(np.array(rows).shape)}"
     except ValueError:  # numpy's message for rows of different lengths explains numpy, not the request
-        raise Refusal(400, f"input '{name}': data is ragged; give every row the same length") from None
-    if list(array.shape) != shape:
-        raise Refusal(400, f"input '{name}': data is nested as {list(array.shape)}, but shape says {shape}")
-    return array
+        return "ragged; give every row the same length"
 
 
 def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
@@ -100,7 +130,7 @@ def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[Any]:
-    kind: Any = _JSON_TYPES.get(datatype, int)
+    kind: Any = JSON_TYPES.get(datatype, int)
     for _ in range(depth):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
