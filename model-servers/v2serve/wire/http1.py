@@ -1,0 +1,223 @@
+"""HTTP/1.0 and 1.1 (RFC 9112) over llhttp: answers in order, on the spot where possible."""
+
+from asyncio import Future
+from collections import deque
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from v2serve.wire.connection import Connection
+from v2serve.wire.exchange import Answer
+from v2serve.wire.heads import head_of
+from v2serve.wire.hub import Hub
+from v2serve.wire.intake import Intake, Stop, Turn
+
+_SLICE = 16 << 10  # parsed at once: as many requests as that are prepared ahead of their turn
+_AHEAD = 64 << 10  # bytes that are kept for later while an answer is being made; then the caller has to wait
+_JOINED = 16 << 10  # bodies up to here are copied behind their head, to be written at once
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Http1(Connection):
+    """`_making` is the turn whose answer is being made elsewhere; until it is there, nothing else is parsed."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._intake = Intake(hub, self._take_turn, self._owe_continue)
+        self._parser = HttpRequestParser(self._intake)
+        self._intake.parser = self._parser
+        self._turns: deque[Turn] = deque()
+        self._making: tuple[Turn, Future[Answer]] | None = None
+        self._rest = b""
+        self._continue = False
+        self._over = False  # no request after the ones that are in their turn
+        self._ended = False  # the caller sends no more
+
+    @property
+    def idle(self) -> bool:
+        intake = self._intake
+        return self._making is None and not (self._turns or self._rest or intake.head or intake.request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.lingering:
+            return self.dropped(data)
+        if self._making is not None or self.paused or self._rest or self._over:
+            self._rest += data
+            if len(self._rest) > _AHEAD:
+                self.transport.pause_reading()
+            return None
+        if len(data) <= _SLICE:
+            return self._feed(data)
+        self._rest = data
+        return self._advance()
+
+    def eof_received(self) -> bool:
+        """A caller who says nothing more gets what can be answered now; one who waits for a model has left."""
+        if self._making is not None or self.lingering or self.lost:
+            return False
+        self._ended = True
+        if self._turns or self._rest:
+            return True
+        return self._cut_short()
+
+    def _cut_short(self) -> bool:
+        """The end of what the caller sends; False: there is nothing left to say."""
+        if self._over or self.idle:
+            return False
+        self._take_turn(self._intake.cut_short())
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._rest = b""
+        if self._making is not None:
+            turn, future = self._making
+            self._making = None
+            future.cancel()
+            self._leave(turn)
+        self._forget()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._advance()
+
+    def overdue(self) -> None:
+        """Idle: close. A head or a body that takes too long: 408. An answer that is being made may take its time."""
+        if self.idle:
+            self.transport.close()
+            return
+        late = self.hub.now - self._intake.began > self.hub.patience
+        if late and self._making is None and not (self._turns or self._rest or self._over):
+            self._take_turn(self._intake.late())
+
+    def _advance(self) -> None:
+        """Go on after a pause: turns that waited, then bytes that waited."""
+        self._intake.began = self.hub.now
+        while self._turns and self._free():
+            self._answer(self._turns.popleft())
+        rest, self._rest = memoryview(self._rest), b""
+        done = 0
+        while done < len(rest) and self._free() and not self._over:
+            self._feed(rest[done : done + _SLICE])
+            done += _SLICE
+        if not self._over or self._turns:
+            self._rest = bytes(rest[done:]) + self._rest
+        self._caught_up()
+
+    def _free(self) -> bool:
+        return self._making is None and not self.paused
+
+    def _caught_up(self) -> None:
+        """Nothing waits any more: read on, or hear the end that came meanwhile."""
+        if not self._free() or self._turns or self._rest or self.lost:
+            return
+        if self._continue:
+            self._owe_continue()
+        self.transport.resume_reading()
+        if self._ended and not self.lingering and not self._cut_short():
+            self.transport.close()
+
+    def _owe_continue(self) -> None:
+        """100 Continue, once the answers before it are written."""
+        self._continue = not (self._free() and not self._turns)
+        if not self._continue:
+            self.transport.write(_CONTINUE)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        intake = self._intake
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:  # not wanted: HTTP/1 goes on
+            rest = bytes(data[upgrade.args[0] :])
+            if rest and not self._over:
+                self._feed(rest)
+        except HttpParserError as error:
+            self._broken(error)
+        else:
+            if intake.head:
+                self._check_head(len(data))
+
+    def _check_head(self, size: int) -> None:
+        try:
+            self._intake.head_goes_on(size)
+        except Stop:
+            self._broken(None)
+
+    def _broken(self, error: HttpParserError | None) -> None:
+        """The bytes are no HTTP, or the intake has had enough: one answer, and the end."""
+        if not self._over:
+            self._over = True
+            self._take_turn(self._intake.stopped(error))
+
+    def _take_turn(self, turn: Turn) -> None:
+        """A request is whole, or refused: its turn is now if no other is before it."""
+        if not turn.keep:
+            self._over = True
+        if self._making is None and not self._turns and not self.paused:
+            self._answer(turn)
+        else:
+            self._turns.append(turn)
+
+    def _answer(self, turn: Turn) -> None:
+        answer = turn.refusal
+        if answer is None:
+            made = self.hub.answer(turn.request)  # type: ignore[arg-type]
+            if type(made) is not Answer:
+                self._making = (turn, made)  # type: ignore[assignment]
+                made.add_done_callback(self._made)  # type: ignore[union-attr]
+                return
+            answer = made
+        self._write(turn, answer)
+
+    def _made(self, future: "Future[Answer]") -> None:
+        if self._making is None:  # the caller has left
+            return
+        turn, _ = self._making
+        self._making = None
+        self._write(turn, self.hub.outcome(turn.request, future))  # type: ignore[arg-type]
+        self._advance()
+
+    def _write(self, turn: Turn, answer: Answer) -> None:
+        request, hub = turn.request, self.hub
+        head = head_of(answer.status, answer.headers)
+        keep = turn.keep and not (hub.draining or head.close)
+        body = b"" if head.bodiless or (request is not None and request.method == "HEAD") else answer.body
+        text = head.start if head.bodiless else b"%s%d" % (head.start, len(answer.body))
+        if not keep and not head.close:
+            text += b"\r\nconnection: close"
+        elif keep and request is not None and request.http == "1.0":
+            text += b"\r\nconnection: keep-alive"
+        if len(body) <= _JOINED:
+            self.transport.write(b"%s\r\ndate: %s\r\n\r\n%s" % (text, hub.date, body))
+        else:
+            self.transport.write(b"%s\r\ndate: %s\r\n\r\n" % (text, hub.date))
+            self.transport.write(body)
+        self._written(turn, answer, keep)
+
+    def _written(self, turn: Turn, answer: Answer, keep: bool) -> None:
+        request = turn.request
+        self.since = self.hub.now
+        self.hub.held -= turn.held
+        if turn.admitted and request is not None:
+            self.hub.answered(request, answer)
+        if not keep:
+            self._finish()
+
+    def _finish(self) -> None:
+        """No more answers: requests that came behind the last one are not heard."""
+        self._over = True
+        self._rest = b""
+        self._forget()
+        self.linger()
+
+    def _forget(self) -> None:
+        """Nobody will hear the answers of the turns that are left."""
+        while self._turns:
+            self._leave(self._turns.popleft())
+        unfinished = self._intake.abandon()
+        if unfinished is not None:
+            self.hub.answered(unfinished, None)
+
+    def _leave(self, turn: Turn) -> None:
+        self.hub.held -= turn.held
+        if turn.admitted and turn.request is not None:
+            self.hub.answered(turn.request, None)

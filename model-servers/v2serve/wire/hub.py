@@ -1,0 +1,90 @@
+"""What all connections of one server share: the application, the limits, what is held, and the clock of the sweep."""
+
+import json
+import logging
+import time
+from asyncio import Future
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from v2serve.wire.exchange import Answer, Application, Request, WireLimits
+
+if TYPE_CHECKING:
+    from v2serve.wire.connection import Connection
+
+SMALL_BODY = 64 << 10  # always taken, whatever is held
+# Bytes that nobody wants are read up to here: a caller who is still sending when the connection closes
+# loses the answer.
+DISCARD = 64 << 20
+INTERNAL = "internal error; the server's log says more"
+FULL = "the server holds as many bodies as it may; ask again in a second"
+
+log = logging.getLogger("v2serve")
+
+
+class Hub:
+    """`now` is time.perf_counter() at the last sweep: late by one `period` at most, and free to read."""
+
+    def __init__(self, application: Application, limits: WireLimits) -> None:
+        self.application = application
+        self.limits = limits
+        self.members: set[Connection] = set()
+        self.held = 0  # bytes of bodies above SMALL_BODY
+        self.draining = False
+        self.period = min(1.0, limits.read_seconds / 8)
+        self.patience = limits.read_seconds + self.period
+        self.linger = min(limits.read_seconds, 5.0)  # for a caller to notice the end of its connection
+        self.now = time.perf_counter()
+        self.date = formatdate(usegmt=True).encode()
+
+    def tick(self) -> None:
+        """Look at every connection once."""
+        self.now = time.perf_counter()
+        self.date = formatdate(usegmt=True).encode()
+        for member in tuple(self.members):
+            member.sweep(self.now)
+
+    def admit(self, request: Request) -> Answer | None:
+        try:
+            return self.application.admit(request)
+        except Exception:
+            return self._failed(request)
+
+    def answer(self, request: Request) -> "Answer | Future[Answer]":
+        try:
+            return self.application.answer(request)
+        except Exception:
+            return self._failed(request)
+
+    def outcome(self, request: Request, future: "Future[Answer]") -> Answer:
+        """The answer of a future that is done."""
+        if future.cancelled():
+            return self.refuse(request, 503, "the request was cancelled; ask again")
+        problem = future.exception()
+        if problem is None:
+            return future.result()
+        log.error("%s %s failed", request.method, request.path, exc_info=problem)
+        return self.refuse(request, 500, INTERNAL)
+
+    def refuse(self, request: Request | None, status: int, message: str) -> Answer:
+        try:
+            return self.application.refuse(request, status, message)
+        except Exception:
+            log.exception("no words for a refusal")
+            body = json.dumps({"error": message}).encode()
+            return Answer(status, (("content-type", "application/json"),), body)
+
+    def full(self, request: Request | None) -> Answer:
+        refusal = self.refuse(request, 503, FULL)
+        others = tuple(pair for pair in refusal.headers if pair[0] != "retry-after")
+        return refusal._replace(headers=(*others, ("retry-after", "1")))
+
+    def answered(self, request: Request, answer: Answer | None) -> None:
+        try:
+            self.application.answered(request, answer)
+        except Exception:
+            log.exception("%s %s was answered, but not noted", request.method, request.path)
+
+    def _failed(self, request: Request) -> Answer:
+        log.exception("%s %s failed", request.method, request.path)
+        return self.refuse(request, 500, INTERNAL)

@@ -1,0 +1,170 @@
+"""The listening socket and everything that was accepted from it."""
+
+import asyncio
+import contextlib
+import ctypes
+import resource
+import select
+import socket
+import struct
+
+from v2serve.wire.connection import Newcomer
+from v2serve.wire.exchange import Application, WireLimits
+from v2serve.wire.http1 import Http1
+from v2serve.wire.hub import Hub, log
+
+_BACKLOG = 1024
+_OTHER_FILES = 128  # descriptors that are not connections
+_SO_ATTACH_FILTER = 26  # linux/socket.h; Python has no name for it
+# Classic BPF over the TCP header: load the flags, drop the packet if SYN is set, else let all of it pass.
+_DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+_AT_ONCE = 64  # accepted, or closed to make room, before anything else gets its turn
+_GLANCE = 0.02  # between two looks at what is left while closing
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket that is not shared; OSError if the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def connections(wanted: int = WireLimits().connections) -> int:
+    """How many of `wanted` may be open at once; raises the limit of open files as far as it may for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return wanted
+    allowed = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(1, allowed - _OTHER_FILES)
+
+
+class Server:
+    """Serves from `start` to `close`, all in the thread of the event loop that runs `start`.
+
+    Where `limits.connections` are open, newcomers wait in the kernel's backlog, and once a period the longest idle
+    connections are closed to let them in: a health probe waits for one period, not for ever.
+    """
+
+    def __init__(self, application: Application, listening: socket.socket, limits: WireLimits) -> None:
+        self._hub = Hub(application, limits)
+        self._listening = listening
+        self._accepting = False
+        self._arriving: set[asyncio.Task[object]] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        return len(self._hub.members) + len(self._arriving)
+
+    @property
+    def held(self) -> int:
+        """Bytes of large bodies that are being received or wait for their answer."""
+        return self._hub.held
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listening.setblocking(False)
+        self._set_accepting(True)
+        self._tick()
+
+    def drain(self) -> None:
+        """From now on each answer ends its connection; newcomers are still served."""
+        self._hub.draining = True
+        for member in tuple(self._hub.members):
+            member.draining()
+
+    def turn_newcomers_away(self) -> None:
+        """Accept no more connections, keep those that are there.
+
+        Closing the socket would reset callers who are connected but not yet accepted. Where the kernel offers no
+        filter this does nothing, and such a caller has to ask again.
+        """
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN))
+        pointer = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+        with contextlib.suppress(OSError):
+            self._listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Answer what has arrived; what is left after `grace_seconds` is cut off."""
+        until = self._loop.time() + grace_seconds
+        self.turn_newcomers_away()
+        self.drain()
+        self._accept()
+        while self.connections and self._loop.time() < until:
+            for member in tuple(self._hub.members):
+                member.close_if_idle()
+            await asyncio.sleep(_GLANCE)
+            self._accept()
+        await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        self._set_accepting(False)
+        self._listening.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for task in self._arriving:
+            task.cancel()
+        for member in tuple(self._hub.members):
+            member.transport.abort()
+        await asyncio.sleep(0)  # transports say goodbye in the next turn of the loop
+
+    def _tick(self) -> None:
+        self._hub.tick()
+        if not self._accepting:
+            self._make_room()
+        self._sweep = self._loop.call_later(self._hub.period, self._tick)
+
+    def _make_room(self) -> None:
+        if self._newcomers_wait() and self.connections >= self._hub.limits.connections:
+            idle = sorted((m for m in self._hub.members if m.idle), key=lambda member: member.since)
+            for member in idle[:_AT_ONCE]:
+                member.close_if_idle()
+        self._set_accepting(True)
+
+    def _newcomers_wait(self) -> bool:
+        poll = select.poll()
+        poll.register(self._listening, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _set_accepting(self, accepting: bool) -> None:
+        if accepting and not self._accepting:
+            self._loop.add_reader(self._listening, self._accept)
+        elif self._accepting and not accepting:
+            self._loop.remove_reader(self._listening)
+        self._accepting = accepting
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self.connections >= self._hub.limits.connections:
+                return self._set_accepting(False)
+            try:
+                arrived, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return None
+            except OSError as error:  # no descriptors left: until the next sweep
+                log.warning("cannot accept a connection: %s", error)
+                return self._set_accepting(False)
+            self._take(arrived)
+        return None
+
+    def _take(self, arrived: socket.socket) -> None:
+        arrived.setblocking(False)
+        with contextlib.suppress(OSError):  # gone already
+            arrived.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._newcomer, arrived)
+        )
+        self._arriving.add(task)
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: "asyncio.Task[object]") -> None:
+        self._arriving.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("a connection was lost on arrival: %s", task.exception())
+
+    def _newcomer(self) -> Newcomer:
+        return Newcomer(self._hub, Http1, Http1)
