@@ -1,9 +1,11 @@
-"""An ONNX model in memory: checked against its contract, warmed up with its golden request."""
+"""An ONNX graph in memory: loaded in one line of refusal or not at all, compared with its contract, run."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # type: ignore[import-untyped]
 
@@ -36,55 +38,133 @@ _RUN_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.EPFail,
 )
-_LOAD_ERRORS = (*_RUN_ERRORS, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf, ort_errors.NoSuchFile)
+_LOAD_ERRORS = (
+    *_RUN_ERRORS,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.ModelLoadCanceled,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
 
 _log = logging.getLogger("v2serve")
 
 
-class OnnxModel:
-    """Feeds in, arrays out; knows nothing of HTTP or JSON."""
+class Runtime(NamedTuple):
+    """How ONNX Runtime is to run the models of this process; providers in the order of preference."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self.contract = load_contract(folder)
-        self._session = _session(folder / MODEL, threads)
-        _check_graph("inputs", self.contract.inputs, self._session.get_inputs())
-        _check_graph("outputs", self.contract.outputs, self._session.get_outputs())
-        self._symbols = _shared_symbols(self._session.get_inputs())
+    threads: int = 1
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+
+
+class GraphTensor(NamedTuple):
+    """An input or output of the graph; a size is a number, a symbol, or None where the graph is silent."""
+
+    name: str
+    datatype: Datatype | None
+    shape: Sequence[int | str | None]
+    type: str  # in ONNX Runtime's words
+
+
+class Session:
+    """Feeds in, arrays out; BYTES are objects of `bytes` on this side and `str` on ONNX Runtime's."""
+
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        session = _session(folder / MODEL, runtime)
+        self.inputs = {node.name: _tensor(node) for node in session.get_inputs()}
+        self.outputs = {node.name: _tensor(node) for node in session.get_outputs()}
+        # The run() of the Python class checks again what the contract has checked, for 2 microseconds.
+        self._run = session._sess.run
+        self._keep = session  # owns what _run runs
+        self._symbols = _shared_symbols(self.inputs.values())
+        self._texts = [tensor.name for tensor in self.inputs.values() if tensor.datatype == "BYTES"]
+        self._gives_text = {tensor.name for tensor in self.outputs.values() if tensor.datatype == "BYTES"}
 
     def run(self, outputs: list[str], feeds: dict[str, Array]) -> Sequence[Array]:
         """The named outputs, in that order; Refusal 400 if the input's values are at fault, else 500."""
+        arrays = self.run_text(outputs, feeds)
+        if self._gives_text:
+            return [
+                _encoded(array) if name in self._gives_text else array
+                for name, array in zip(outputs, arrays, strict=True)
+            ]
+        return arrays
+
+    def run_text(self, outputs: list[str], feeds: dict[str, Array]) -> Sequence[Array]:
+        """As `run`, but strings come as ONNX Runtime gives them."""
         if self._symbols:
             _check_symbols(self._symbols, feeds)
+        if self._texts:
+            feeds = {**feeds, **{name: _decoded(name, feeds[name]) for name in self._texts}}
         try:
-            arrays: Sequence[Array] = self._session.run(outputs, feeds)
+            arrays: Sequence[Array] = self._run(outputs, feeds, None)
         except _RUN_ERRORS as error:
             raise _refusal(error, feeds) from error
         return arrays
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
+class OnnxModel:
+    """A contract and its graph, for the server of JSON only."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.contract = load_contract(folder)
+        session = Session(folder, Runtime(threads))
+        check_graph("inputs", self.contract.inputs, session.inputs)
+        check_graph("outputs", self.contract.outputs, session.outputs)
+        self.run = session.run_text
+
+
+def _session(path: Path, runtime: Runtime) -> ort.InferenceSession:
+    _check_providers(runtime.providers)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = runtime.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # a refused request is answered, not printed by the runtime as well
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, options, providers=list(runtime.providers), enable_fallback=0)
     except _LOAD_ERRORS as error:
         raise ArtifactError(f"{path.name}: {_first_line(error)}") from error
+    if lost := [name for name in runtime.providers if name not in session.get_providers()]:
+        raise ArtifactError(f"execution provider {lost[0]} does not start on this machine; choose another")
+    return session
 
 
-def _check_graph(field: str, specs: Sequence[TensorSpec], nodes: Sequence[ort.NodeArg]) -> None:
-    graph = {node.name: node for node in nodes}
+def _check_providers(names: Sequence[str]) -> None:
+    available = ort.get_available_providers()
+    for name in names or [""]:
+        if name not in available:
+            raise ArtifactError(f"execution provider {name!r} is unknown; there are {', '.join(available)}")
+
+
+def _tensor(node: ort.NodeArg) -> GraphTensor:
+    return GraphTensor(node.name, _ONNX_TYPES.get(node.type), node.shape, node.type)
+
+
+def check_graph(field: str, specs: Sequence[TensorSpec], graph: Mapping[str, GraphTensor]) -> None:
+    """Raise ArtifactError unless the contract's tensors are the graph's."""
     named = {spec.name for spec in specs}
     if graph.keys() != named:
         raise ArtifactError(f"contract.json: {field} {sorted(named)} differ from the graph's {sorted(graph)}")
     for spec in specs:
-        node = graph[spec.name]
-        if _ONNX_TYPES.get(node.type) != spec.datatype:
-            raise ArtifactError(f"contract.json: {spec.name}: {spec.datatype} is not the graph's {node.type}")
-        if node.shape and not _fits(spec.shape, node.shape):
+        tensor = graph[spec.name]
+        if tensor.datatype != spec.datatype:
             raise ArtifactError(
-                f"contract.json: {spec.name}: shape {list(spec.shape)} is not the graph's {node.shape}"
+                f"contract.json: {spec.name}: {spec.datatype} is not the graph's {tensor.type}"
+            )
+        if tensor.shape and not _fits(spec.shape, tensor.shape):
+            raise ArtifactError(
+                f"contract.json: {spec.name}: shape {list(spec.shape)} is not the graph's {tensor.shape}"
+            )
+
+
+def check_types(field: str, graph: Mapping[str, GraphTensor]) -> None:
+    """Raise ArtifactError for a tensor that numpy arrays of V2 datatypes cannot be; model.py meets them all."""
+    for tensor in graph.values():
+        if tensor.datatype is None:
+            raise ArtifactError(
+                f"{MODEL}: {field} {tensor.name} is a {tensor.type}, which is no V2 datatype; export it as a tensor"
             )
 
 
@@ -99,13 +179,13 @@ def _fits(shape: Sequence[int], graph: Sequence[int | str | None]) -> bool:
 Symbols = dict[str, list[tuple[str, int]]]
 
 
-def _shared_symbols(nodes: Sequence[ort.NodeArg]) -> Symbols:
+def _shared_symbols(tensors: Iterable[GraphTensor]) -> Symbols:
     """The symbolic sizes that occur more than once, and where: {"N": [("a", 0), ("b", 0)]}."""
     places: Symbols = {}
-    for node in nodes:
-        for axis, size in enumerate(node.shape):
+    for tensor in tensors:
+        for axis, size in enumerate(tensor.shape):
             if isinstance(size, str):
-                places.setdefault(size, []).append((node.name, axis))
+                places.setdefault(size, []).append((tensor.name, axis))
     return {symbol: where for symbol, where in places.items() if len(where) > 1}
 
 
@@ -115,6 +195,19 @@ def _check_symbols(symbols: Symbols, feeds: Mapping[str, Array]) -> None:
         if len(set(sizes.values())) > 1:
             found = ", ".join(f"{place} is {size}" for place, size in sizes.items())
             raise Refusal(400, f"sizes differ where the model wants one {symbol}: {found}")
+
+
+def _decoded(name: str, array: Array) -> Array:
+    """The same strings as `str`: what ONNX Runtime makes of `bytes` is their repr."""
+    try:
+        texts = [item.decode() if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"input '{name}': the model takes UTF-8 text; a value has {error}") from None
+    return np.array(texts, np.object_).reshape(array.shape)
+
+
+def _encoded(array: Array) -> Array:
+    return np.array([item.encode() for item in array.ravel().tolist()], np.object_).reshape(array.shape)
 
 
 def _refusal(error: Exception, feeds: Mapping[str, Array]) -> Refusal:
@@ -128,4 +221,4 @@ def _refusal(error: Exception, feeds: Mapping[str, Array]) -> Refusal:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,65 +1,112 @@
-"""The golden request: asked before the first caller asks, its answer compared with the one that was reviewed."""
+"""The golden requests: asked before the first caller asks, their answers compared with the reviewed ones."""
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from v2serve.artifact import ArtifactError
+from v2serve.call import Call
+from v2serve.contract import RequestCheck, TensorSpec
 from v2serve.inference import Inference
-from v2serve.protocol import Datatype, InferRequest, OutputTensor, Refusal
+from v2serve.protocol import Datatype, InferRequest, InputTensor, OutputTensor, Refusal
+from v2serve.tensors import DTYPES, Array, from_json
 
 GOLDEN = "golden.json"
 
 _ROUNDS = 5
+_PATIENCE = 2.0  # seconds after which a slow model has been asked often enough
 # Other processors sum in another order; more than this is another model or another runtime.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
+Ask = Callable[[InferRequest], Sequence[OutputTensor]]
 
-class _GoldenTensor(msgspec.Struct):
+
+class GoldenTensor(msgspec.Struct):
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     data: list[Any]
 
 
-class _GoldenResponse(msgspec.Struct):
-    outputs: list[_GoldenTensor]
+class GoldenResponse(msgspec.Struct):
+    outputs: list[GoldenTensor]
 
 
-class _Golden(msgspec.Struct):
+class Golden(msgspec.Struct):
     request: InferRequest
-    response: _GoldenResponse
+    response: GoldenResponse
 
 
-def warm_up(inference: Inference, folder: Path) -> float:
-    """Ask the golden request; return the fastest answer in seconds. Raises ArtifactError if it is another."""
-    golden = _load(folder)
-    fastest = math.inf
-    for _ in range(_ROUNDS):
-        begin = time.perf_counter()
-        try:
-            outputs = inference.answer(golden.request).outputs
-        except Refusal as refusal:
-            raise ArtifactError(f"{GOLDEN}: the model refuses its own golden request: {refusal}") from refusal
-        fastest = min(fastest, time.perf_counter() - begin)
-    _compare(golden.response.outputs, {output.name: output for output in outputs})
-    return fastest
+def warm_up(model: Ask | Inference, folder: Path) -> float:
+    """Ask every golden request; the slowest one's fastest answer in seconds. ArtifactError if one is another."""
+    ask = (lambda request: model.answer(request).outputs) if isinstance(model, Inference) else model
+    return max(_seconds(ask, golden) for golden in load_golden(folder))
 
 
-def _load(folder: Path) -> _Golden:
+def golden_call(check: RequestCheck, request: InferRequest) -> Call:
+    """A golden request as a call; unlike a caller's, it may hold FP16 as JSON: nobody else reads it."""
+    feeds = {spec.name: _array(spec, tensor) for spec, tensor in check.inputs(request)}
+    return Call(feeds, check.outputs(request.outputs), request.id, request.parameters or {})
+
+
+def golden_answer(check: RequestCheck, run: Callable[[Call], Sequence[Array]]) -> Ask:
+    """What to warm up: `run`, between a golden request and its answer."""
+
+    def ask(request: InferRequest) -> list[OutputTensor]:
+        call = golden_call(check, request)
+        return [_output(spec, array) for spec, array in zip(call.wanted, run(call), strict=True)]
+
+    return ask
+
+
+def _array(spec: TensorSpec, tensor: InputTensor) -> Array:
+    datatype = "FP32" if spec.datatype == "FP16" else spec.datatype
+    return from_json(spec.name, datatype, tensor.shape, tensor.data).astype(DTYPES[spec.datatype], copy=False)
+
+
+def _output(spec: TensorSpec, array: Array) -> OutputTensor:
+    values = array.ravel().tolist()
+    texts = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+    return OutputTensor(spec.name, array.shape, spec.datatype, texts)
+
+
+def load_golden(folder: Path) -> list[Golden]:
+    """golden.json: one request with its answer, or a list of them."""
     try:
-        return msgspec.json.decode((folder / GOLDEN).read_bytes(), type=_Golden)
+        content = (folder / GOLDEN).read_bytes()
+        if content.lstrip()[:1] != b"[":
+            return [msgspec.json.decode(content, type=Golden)]
+        several = msgspec.json.decode(content, type=list[Golden])
     except OSError as error:
         raise ArtifactError(f"{GOLDEN}: {error.strerror}; an artifact has one") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{GOLDEN}: {error}") from None
+    if not several:
+        raise ArtifactError(f"{GOLDEN}: Expected `object` or a list of at least one, got an empty list")
+    return several
 
 
-def _compare(expected: Sequence[_GoldenTensor], answered: dict[str, OutputTensor]) -> None:
+def _seconds(ask: Ask, golden: Golden) -> float:
+    fastest, stop = math.inf, time.perf_counter() + _PATIENCE
+    for _ in range(_ROUNDS):
+        begin = time.perf_counter()
+        try:
+            outputs = ask(golden.request)
+        except Refusal as refusal:
+            raise ArtifactError(f"{GOLDEN}: the model refuses its own golden request: {refusal}") from refusal
+        end = time.perf_counter()
+        fastest = min(fastest, end - begin)
+        if end > stop:
+            break
+    _compare(golden.response.outputs, {output.name: output for output in outputs})
+    return fastest
+
+
+def _compare(expected: Sequence[GoldenTensor], answered: dict[str, OutputTensor]) -> None:
     for golden in expected:
         output = answered.get(golden.name)
         if output is None:
