@@ -1,6 +1,7 @@
 """What one request may ask a codec to hold, whatever it claims; beyond it is 413."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from v2serve.protocol import Refusal, shown
@@ -16,6 +17,12 @@ class TensorLimits(NamedTuple):
     parameters: int = 64  # of the request, of an input or of an output
     parameter_chars: int = 4096  # keys and texts of one such set together
     id_chars: int = 1024
+
+
+DEFAULT_LIMITS = TensorLimits()
+NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
+
+_NOT_OFFERED = ("classification", "shared_memory_region")
 
 
 def check_id(identifier: str | None, limits: TensorLimits) -> None:
@@ -43,8 +50,19 @@ def check_parameters(owner: str, parameters: Mapping[str, Any] | None, limits: T
         )
 
 
+def check_wish(owner: str, parameters: Mapping[str, Any]) -> None:
+    """Refuses an output in a form of Triton's that would be ignored otherwise."""
+    for key in _NOT_OFFERED:
+        if key in parameters:
+            raise Refusal(
+                400, f"{owner}: parameter {key} asks for an extension that is not offered; leave it out"
+            )
+
+
 def check_shape(name: str, shape: list[int], limits: TensorLimits) -> None:
     """Refuses what numpy cannot shape: too many axes, or [0, 2**62], which is empty but has no strides."""
+    if min(shape, default=0) < 0:
+        raise Refusal(400, f"input '{name}': shape {shape} has a negative size; give the real one")
     if len(shape) > limits.rank:
         raise Refusal(400, f"input '{name}': shape has {len(shape)} sizes; at most {limits.rank} are taken")
     if 0 in shape and max(shape) > limits.elements:

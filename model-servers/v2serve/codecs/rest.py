@@ -9,13 +9,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from v2serve.call import Call
 from v2serve.codecs.limits import (
+    DEFAULT_LIMITS,
+    NO_PARAMETERS,
     TensorLimits,
     check_count,
     check_elements,
@@ -23,6 +24,7 @@ from v2serve.codecs.limits import (
     check_parameters,
     check_shape,
     check_texts,
+    check_wish,
 )
 from v2serve.codecs.messages import JsonInput, JsonRequest, decode_request
 from v2serve.codecs.raw import from_raw, object_array, to_raw
@@ -33,9 +35,7 @@ from v2serve.protocol import encode as _encode
 from v2serve.tensors import BAD_DATA, Array, from_json, packed
 
 HEADER = "inference-header-content-length"
-DEFAULT_LIMITS = TensorLimits()
 
-_NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 _NONE: frozenset[str] = frozenset()
 _PIECE = 1 << 15  # values: more as Python objects at a time, 32 bytes each, need too much memory
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -62,7 +62,7 @@ def decode(
     wanted = check.outputs(request.outputs)
     binary = _binary(request, wanted, limits)
     feeds = _feeds(check.inputs(request), body, start, limits)
-    return RestCall(feeds, wanted, request.id, request.parameters or _NO_PARAMETERS, None, binary)
+    return RestCall(feeds, wanted, request.id, request.parameters or NO_PARAMETERS, None, binary)
 
 
 def _json_length(header: str, available: int) -> int:
@@ -185,11 +185,7 @@ def _wish(output: RequestedOutput, everything: bool, limits: TensorLimits) -> bo
         return everything
     owner = f"output '{output.name}'"
     check_parameters(owner, output.parameters, limits)
-    for key in ("classification", "shared_memory_region"):
-        if key in output.parameters:
-            raise Refusal(
-                400, f"{owner}: parameter {key} asks for an extension that is not offered; leave it out"
-            )
+    check_wish(owner, output.parameters)
     return _flag(output.parameters, "binary_data", owner, everything)
 
 
