@@ -1,5 +1,6 @@
 """Several calls as one run of the graph: each gets the rows it would get alone, and only its own failure."""
 
+import time
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,8 +10,10 @@ from v2serve.artifact import ArtifactError
 from v2serve.call import Call
 from v2serve.contract import Contract
 from v2serve.pipeline import Pipeline
-from v2serve.protocol import Refusal
 from v2serve.tensors import Array
+
+# Larger matrices are summed in another order.
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
 Outcome = Any | BaseException  # what a future is told
 
@@ -51,14 +54,49 @@ def run_together(pipeline: Pipeline, calls: Sequence[Call], max_rows: int) -> li
             outcomes[place] = error
             continue
         rows = rows_of(feeds)
-        groups.setdefault(place if rows is None else _kind(feeds), []).append(_Part(place, call, feeds, rows))
+        groups.setdefault(place if rows is None else kind_of(feeds), []).append(
+            _Part(place, call, feeds, rows)
+        )
     for group in groups.values():
         for parts in _fitting(group, max_rows):
             _run_parts(pipeline, parts, outcomes)
     return outcomes
 
 
-def _kind(feeds: dict[str, Array]) -> Hashable:
+def rehearse(pipeline: Pipeline, calls: Sequence[Call], max_rows: int) -> float:
+    """Seconds of the fullest run that these calls make, repeated; ArtifactError if one gets other rows than alone."""
+    parts = [
+        _Part(place, call, feeds := pipeline.feeds(call), rows_of(feeds)) for place, call in enumerate(calls)
+    ]
+    same = [part for part in parts if part.rows and kind_of(part.feeds) == kind_of(parts[0].feeds)]
+    full = next(iter(_fitting(same * max_rows, max_rows)), [])
+    if len(full) < 2:
+        raise ArtifactError(
+            f"golden.json: its requests do not fit twice into {max_rows} rows; make them smaller"
+        )
+    begin = time.perf_counter()
+    together = _shared(pipeline, full)
+    seconds = time.perf_counter() - begin
+    for index, part in enumerate(full[: len(same) + 1]):
+        if together is None or not _equal(together[index], _alone(pipeline, part)):
+            raise ArtifactError(
+                f"model.onnx: a request in a batch of {len(full)} is not answered as it is alone;"
+                " set the largest batch to 1"
+            )
+    return seconds
+
+
+def _equal(one: dict[str, Array], other: dict[str, Array]) -> bool:
+    return all(
+        np.allclose(one[name], other[name], _RELATIVE, _ABSOLUTE, equal_nan=True)
+        if other[name].dtype.kind == "f"
+        else np.array_equal(one[name], other[name])
+        for name in other
+    )
+
+
+def kind_of(feeds: dict[str, Array]) -> Hashable:
+    """What calls must have in common to share a run."""
     return tuple([(name, feeds[name].dtype, feeds[name].shape[1:]) for name in sorted(feeds)])
 
 
@@ -93,11 +131,11 @@ def _alone(pipeline: Pipeline, part: _Part) -> dict[str, Array]:
 def _shared(pipeline: Pipeline, parts: list[_Part]) -> list[dict[str, Array]] | None:
     """Each part's rows of the union of what they want; None if they must be run one by one."""
     names = list(dict.fromkeys(name for part in parts for name in pipeline.graph_outputs(part.call)))
-    feeds = {name: np.concatenate([part.feeds[name] for part in parts]) for name in parts[0].feeds}
     try:
+        feeds = {name: np.concatenate([part.feeds[name] for part in parts]) for name in parts[0].feeds}
         arrays = pipeline.infer(names, feeds)
-    except Refusal:
-        return None
+    except Exception:
+        return None  # whose fault it is, each run alone says
     rows = [part.rows or 0 for part in parts]
     if any(array.shape[:1] != (sum(rows),) for array in arrays):
         return None

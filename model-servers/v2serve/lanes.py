@@ -4,6 +4,7 @@ Lanes are asked in the thread of the event loop only; their counters are plain i
 """
 
 import asyncio
+import contextlib
 import math
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +92,7 @@ class _Worker(Thread):
             self.began = begin = perf_counter()
             self.started += 1
             if job.future.done() or begin >= job.deadline:
-                outcome: Outcome = _late()
+                outcome: Outcome = late()
             else:
                 job.began = begin
                 outcome = _outcome(job.function)
@@ -138,12 +139,10 @@ class ThreadLane:
         """The function's result; Refusal 503 at once if there is no room, 504 once the deadline has passed."""
         self._admit()
         loop = self._started()
-        now = perf_counter()
-        seconds = self._limits.deadline_seconds if deadline is None else deadline - now
-        seconds = min(seconds, self._limits.deadline_seconds)
+        seconds, until = remaining(deadline, self._limits.deadline_seconds)
         future: Future[Any] = loop.create_future()
-        job = _Job(function, future, now + seconds)
-        job.timer = loop.call_later(max(seconds, 0), self._expire, job)
+        job = _Job(function, future, until)
+        job.timer = loop.call_later(seconds, self._expire, job)
         self._submitted += 1
         self._jobs.put(job)
         return future
@@ -153,14 +152,21 @@ class ThreadLane:
         for _ in self._workers:
             self._jobs.put(None)
 
+    def check(self) -> None:
+        """Refusal 503 if every worker hangs."""
+        if not self.healthy:
+            self.refused += 1
+            raise self._busy("every worker of this model hangs", self.queued)
+
     def _admit(self) -> None:
         waiting = self._submitted - sum(worker.finished for worker in self._workers)
         if waiting >= self._limits.queue + self._limits.concurrency:
             self.refused += 1
-            raise self._busy(f"the queue of this model is full: {self._limits.queue} calls wait", waiting)
-        if not self.healthy:
-            self.refused += 1
-            raise self._busy("every worker of this model hangs", waiting)
+            raise self.full(waiting)
+        self.check()
+
+    def full(self, waiting: int) -> Refusal:
+        return self._busy(f"the queue of this model is full: {self._limits.queue} calls wait", waiting)
 
     def _busy(self, reason: str, waiting: int) -> Refusal:
         seconds = max(1, math.ceil(waiting * self._service / self._limits.concurrency))
@@ -177,10 +183,8 @@ class ThreadLane:
     def _hand_over(self, job: _Job, outcome: Outcome, seconds: float) -> None:
         """In the worker's thread."""
         assert self._loop is not None  # noqa: S101 - workers start with it
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
             self._loop.call_soon_threadsafe(self._settle, job, outcome, seconds)
-        except RuntimeError:  # the loop was closed: nobody waits
-            job.future = None  # type: ignore[assignment]
 
     def _settle(self, job: _Job, outcome: Outcome, seconds: float) -> None:
         if job.timer is not None:
@@ -188,13 +192,15 @@ class ThreadLane:
         if job.began:
             self._service += (seconds - self._service) * (0.1 if self._service else 1.0)
             self.batches[1] += 1
+        elif not job.future.done():
+            self.expired += 1
         settle(job.future, outcome)
 
     def _expire(self, job: _Job) -> None:
         """At the deadline the caller hears 504; the worker, if it has begun, goes on."""
         if not job.future.done():
             self.expired += 1
-            job.future.set_exception(_late())
+            job.future.set_exception(late())
 
 
 class InlineLane:
@@ -230,8 +236,15 @@ class InlineLane:
     def run(self, call: Call) -> Sequence[Array]:
         if call.deadline is not None and perf_counter() >= call.deadline:
             self._expired += 1
-            raise _late()
+            raise late()
         return self._run(call)
+
+
+def remaining(deadline: float | None, most: float) -> tuple[float, float]:
+    """Seconds until a call is late, and that time of perf_counter(): its own deadline, or the lane's."""
+    now = perf_counter()
+    seconds = most if deadline is None else min(max(deadline - now, 0.0), most)
+    return seconds, now + seconds
 
 
 def settle(future: "Future[Any]", outcome: Outcome) -> None:
@@ -253,12 +266,5 @@ def _outcome(function: Callable[[], Any]) -> Outcome:
         return RuntimeError(f"{type(error).__name__} in a worker: {error}")
 
 
-def _late() -> Refusal:
+def late() -> Refusal:
     return Refusal(504, "the deadline of this call has passed; ask again with more time")
-
-
-def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float) -> Lane:
-    """The lane of a model whose golden request takes so many seconds."""
-    if seconds <= INLINE_SECONDS and not pipeline.code.present:
-        return InlineLane(pipeline, limits)
-    return ThreadLane(pipeline, limits)

@@ -87,7 +87,7 @@ class Session:
         arrays = self.run_text(outputs, feeds)
         if self._gives_text:
             return [
-                _encoded(array) if name in self._gives_text else array
+                _each(_to_bytes, array) if name in self._gives_text else array
                 for name, array in zip(outputs, arrays, strict=True)
             ]
         return arrays
@@ -200,14 +200,17 @@ def _check_symbols(symbols: Symbols, feeds: Mapping[str, Array]) -> None:
 def _decoded(name: str, array: Array) -> Array:
     """The same strings as `str`: what ONNX Runtime makes of `bytes` is their repr."""
     try:
-        texts = [item.decode() if isinstance(item, bytes) else item for item in array.ravel().tolist()]
+        return _each(_to_text, array)
     except UnicodeDecodeError as error:
         raise Refusal(400, f"input '{name}': the model takes UTF-8 text; a value has {error}") from None
-    return np.array(texts, np.object_).reshape(array.shape)
 
 
-def _encoded(array: Array) -> Array:
-    return np.array([item.encode() for item in array.ravel().tolist()], np.object_).reshape(array.shape)
+def _each(function: np.ufunc, array: Array) -> Array:
+    return np.asarray(function(array), np.object_).reshape(array.shape)  # of one value it makes a scalar
+
+
+_to_text = np.frompyfunc(lambda item: item.decode() if isinstance(item, bytes) else item, 1, 1)
+_to_bytes = np.frompyfunc(str.encode, 1, 1)
 
 
 def _refusal(error: Exception, feeds: Mapping[str, Array]) -> Refusal:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from v2serve.artifact import ArtifactError
+from v2serve.batch_lane import BatchLane
+from v2serve.batches import check_batchable, rehearse
 from v2serve.call import Call
 from v2serve.contract import RequestCheck
-from v2serve.lanes import Lane, LaneLimits, Result, choose_lane
+from v2serve.lanes import INLINE_SECONDS, InlineLane, Lane, LaneLimits, Result, ThreadLane
 from v2serve.model import Runtime
 from v2serve.pipeline import Pipeline, load_pipeline
 from v2serve.protocol import Refusal, shown
-from v2serve.warmup import golden_answer, warm_up
+from v2serve.warmup import golden_answer, golden_call, load_golden, warm_up
 
 REFERENCE = "reference.json"
 
@@ -64,8 +66,30 @@ class Served:
 def load(release: ModelRelease, limits: LaneLimits, runtime: Runtime) -> Served:
     """The release, ready for its first caller; ArtifactError says in one line why not. Bytes are verified before."""
     pipeline = load_pipeline(release.folder, release.name, runtime)
-    seconds = warm_up(golden_answer(RequestCheck(pipeline.contract), pipeline.run), release.folder)
-    return Served(release, pipeline, choose_lane(pipeline, limits, seconds), seconds)
+    if limits.max_batch > 1:
+        check_batchable(pipeline.contract)
+    check = RequestCheck(pipeline.contract)
+    seconds = warm_up(golden_answer(check, pipeline.run), release.folder)
+    longest = seconds
+    if limits.max_batch > 1:
+        calls = [golden_call(check, golden.request) for golden in load_golden(release.folder)]
+        longest = max(seconds, rehearse(pipeline, calls, limits.max_batch))
+    return Served(release, pipeline, choose_lane(pipeline, limits, longest), seconds)
+
+
+def lane_kind(limits: LaneLimits, seconds: float, has_code: bool) -> str:
+    """Where a model runs whose golden request, or fullest batch, takes so many seconds."""
+    inline = seconds <= INLINE_SECONDS and not has_code  # code may hang, which must not stop the loop
+    if limits.max_batch > 1:
+        return "inline batches" if inline else "batches"
+    return "inline" if inline else "threads"
+
+
+def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float) -> Lane:
+    kind = lane_kind(limits, seconds, pipeline.code.present)
+    if kind.endswith("batches"):
+        return BatchLane(pipeline, limits, kind == "inline batches")
+    return InlineLane(pipeline, limits) if kind == "inline" else ThreadLane(pipeline, limits)
 
 
 class Models:

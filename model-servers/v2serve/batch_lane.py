@@ -1,0 +1,168 @@
+"""Adaptive batches: calls that come while a run is in progress share the next one."""
+
+import asyncio
+from asyncio import Future
+from collections import deque
+from collections.abc import Hashable, Sequence
+from threading import Lock
+from time import perf_counter
+from typing import NamedTuple
+
+from v2serve.batches import Outcome, kind_of, rows_of, run_together
+from v2serve.call import Call
+from v2serve.lanes import LaneLimits, ThreadLane, late, remaining, settle
+from v2serve.pipeline import Pipeline
+from v2serve.protocol import Refusal
+from v2serve.tensors import Array
+
+
+class _Waiting(NamedTuple):
+    """A call that may share a run with others of its kind."""
+
+    call: Call
+    future: "Future[Sequence[Array]]"
+    rows: int
+    kind: Hashable
+    deadline: float
+    timer: asyncio.TimerHandle | None
+
+
+class BatchLane:
+    """Calls that come while a run is in progress share the next one; nobody waits for others to come.
+
+    `inline` runs are in the loop's thread, with what has come in one of its turns; others in a worker.
+    """
+
+    def __init__(self, pipeline: Pipeline, limits: LaneLimits, inline: bool) -> None:
+        self.batches: dict[int, int] = {}
+        self._refused = 0
+        self._expired = 0
+        self._pipeline = pipeline
+        self._limits = limits
+        self._threads = ThreadLane(pipeline, limits)
+        self.work = self._threads.work
+        self._waiting: deque[_Waiting] = deque()
+        self._taking = Lock()  # several workers take in turn
+        self._active = 0  # runs that were asked for and are not settled
+        self._most = 1 if inline else limits.concurrency
+        self._inline = inline
+        self._kinds = any(-1 in spec.shape[1:] for spec in pipeline.contract.inputs)
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        return self._threads.running
+
+    @property
+    def healthy(self) -> bool:
+        return self._threads.healthy
+
+    @property
+    def refused(self) -> int:
+        return self._refused + self._threads.refused
+
+    @property
+    def expired(self) -> int:
+        return self._expired + self._threads.expired
+
+    def run(self, call: Call) -> "Future[Sequence[Array]]":
+        self._threads.check()
+        if len(self._waiting) >= self._limits.queue + self._limits.max_batch * (self._most - self._active):
+            self._refused += 1
+            raise self._threads.full(len(self._waiting))
+        future: Future[Sequence[Array]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(self._entry(call, future))
+        if self._active < self._most:
+            self._start()
+        return future
+
+    def close(self) -> None:
+        self._threads.close()
+
+    def _entry(self, call: Call, future: "Future[Sequence[Array]]") -> _Waiting:
+        rows = rows_of(call.feeds) or self._limits.max_batch  # what cannot share a run fills one
+        kind = kind_of(call.feeds) if self._kinds else None
+        seconds, deadline = remaining(call.deadline, self._limits.deadline_seconds)
+        timer = None if self._inline else future.get_loop().call_later(seconds, self._expire, future)
+        return _Waiting(call, future, rows, kind, deadline, timer)
+
+    def _start(self) -> None:
+        self._active += 1
+        if self._inline:
+            asyncio.get_running_loop().call_soon(self._run_inline)
+            return
+        try:
+            self._threads.work(self._run_batch).add_done_callback(self._finish)
+        except Refusal as refusal:
+            self._active -= 1
+            while taken := self._taken():
+                _tell([(entry, refusal) for entry in taken])
+
+    def _run_inline(self) -> None:
+        self._settle(self._run_batch())
+        self._active -= 1
+        if self._waiting:
+            self._start()
+
+    def _finish(self, run: "Future[list[tuple[_Waiting, Outcome]]]") -> None:
+        """The next run starts before the answers of this one are written."""
+        self._active -= 1
+        if self._waiting:
+            self._start()
+        if not run.cancelled() and run.exception() is None:
+            self._settle(run.result())
+
+    def _run_batch(self) -> list[tuple[_Waiting, Outcome]]:
+        """In a worker, or inline: what waits when the run begins, with its outcomes."""
+        taken = self._taken()
+        calls = [entry.call for entry in taken]
+        return list(zip(taken, run_together(self._pipeline, calls, self._limits.max_batch), strict=True))
+
+    def _taken(self) -> list[_Waiting]:
+        """As many calls of the first one's kind as a run holds; whoever has left or is late is dropped."""
+        with self._taking:
+            return self._take()
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        others: list[_Waiting] = []
+        room, now = self._limits.max_batch, perf_counter()
+        while self._waiting and room > 0:
+            entry = self._waiting.popleft()
+            if entry.future.done() or self._late(entry, now):
+                continue
+            if taken and (entry.kind != taken[0].kind or entry.rows > room):
+                others.append(entry)
+                continue
+            taken.append(entry)
+            room -= entry.rows
+        self._waiting.extendleft(reversed(others))
+        return taken
+
+    def _late(self, entry: _Waiting, now: float) -> bool:
+        """In a worker, the timer of the entry tells the caller."""
+        if now < entry.deadline:
+            return False
+        if self._inline:
+            self._expire(entry.future)
+        return True
+
+    def _settle(self, outcomes: list[tuple[_Waiting, Outcome]]) -> None:
+        if outcomes:
+            self.batches[len(outcomes)] = self.batches.get(len(outcomes), 0) + 1
+        _tell(outcomes)
+
+    def _expire(self, future: "Future[Sequence[Array]]") -> None:
+        if not future.done():
+            self._expired += 1
+            future.set_exception(late())
+
+
+def _tell(outcomes: list[tuple[_Waiting, Outcome]]) -> None:
+    for entry, outcome in outcomes:
+        if entry.timer is not None:
+            entry.timer.cancel()
+        settle(entry.future, outcome)
