@@ -1,5 +1,7 @@
 """A fetch brings exactly the bytes that Git names, or leaves nothing."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from v2serve.artifact import ArtifactError, verify, write_sums
-from v2serve.fetch import FetchError, digest_of, fetch, resolve
+from v2serve.fetch import FetchError, _write, digest_of, fetch, resolve
+from v2serve.store import reason
 
 OTHER = "sha256:" + "0" * 64
 
@@ -151,3 +154,32 @@ def test_the_command_line_tells_one_line_and_exits_1(stored: tuple[Path, str], t
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert done.stderr == f"v2serve: the release names {OTHER}, but the bytes are {digest}\n"
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_fix(tmp_path: Path) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with pytest.raises(OSError, match="No space left on device") as told:
+            _write(full, b"weights", tmp_path / "model.onnx")
+    finally:
+        os.close(full)
+    assert told.value.filename == str(tmp_path / "model.onnx")
+    assert reason(told.value) == "No space left on device; free space there, or give the volume more"
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [
+        (errno.EROFS, "Read-only file system; mount it writable, or name another folder"),
+        (errno.EACCES, "Permission denied; let this user write there, or name another folder"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(number: int, fix: str) -> None:
+    assert reason(OSError(number, os.strerror(number), "/mnt/models")) == fix
+
+
+def test_a_destination_below_a_file_is_one_line(stored: tuple[Path, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(FetchError, match=r"/file/iris: Not a directory$"):
+        fetch(_uri(stored[0]), tmp_path / "file" / "iris")
