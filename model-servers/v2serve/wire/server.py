@@ -11,6 +11,7 @@ import struct
 from v2serve.wire.connection import Newcomer
 from v2serve.wire.exchange import Application, WireLimits
 from v2serve.wire.http1 import Http1
+from v2serve.wire.http2 import Http2
 from v2serve.wire.hub import Hub, log
 
 _BACKLOG = 1024
@@ -167,4 +168,4 @@ class Server:
             log.warning("a connection was lost on arrival: %s", task.exception())
 
     def _newcomer(self) -> Newcomer:
-        return Newcomer(self._hub, Http1, Http1)
+        return Newcomer(self._hub, Http1, Http2)
