@@ -1,6 +1,7 @@
 """The protobuf messages of gRPC, in a pool of their own: a client in this process may register `inference` too."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 _POOL = _pool()
 
 
+@cache
 def message_class(name: str) -> Callable[..., Any]:
     """The class of a message by its full name: "inference.ModelInferRequest"."""
     made: Callable[..., Any] = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(name))
