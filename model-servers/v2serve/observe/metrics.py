@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from typing import Protocol as Interface
 
 from v2serve.observe.exposition import Family, Sample, histogram, labels
 
 REST, BINARY, GRPC = PROTOCOLS = ("rest", "binary", "grpc")
+LEFT = 499  # what nginx calls a caller who left before the answer
 BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -31,7 +32,7 @@ _READY = Family("model_ready", "gauge", "1 while the server says it is ready, 0 
 _INFO = Family("model", "info", "The release that is served")
 _QUEUED = Family("inference_queue_length", "gauge", "Inferences that wait for their turn")
 _RUNNING = Family("inference_running", "gauge", "Inferences in the model now")
-_BATCHES = Family("inference_batch_size", "histogram", "Requests that went through the model together")
+_BATCHES = Family("inference_batch_size", "histogram", "Rows that went through the model together")
 _REFUSED = Family("inference_queue_refused", "counter", "Inferences refused because the queue was full")
 _EXPIRED = Family("inference_queue_expired", "counter", "Inferences whose deadline passed in the queue")
 _CONNECTIONS = Family("v2serve_connections", "gauge", "Open connections")
@@ -51,7 +52,7 @@ class Release(NamedTuple):
 
 
 class LaneCounts(Interface):
-    """What a lane counts; `batches` is how often so many requests went through the model together."""
+    """What a lane counts; `batches[n]` is how often n rows went through the model together."""
 
     @property
     def queued(self) -> int: ...
@@ -62,7 +63,7 @@ class LaneCounts(Interface):
     @property
     def expired(self) -> int: ...
     @property
-    def batches(self) -> Mapping[int, int]: ...
+    def batches(self) -> Sequence[int]: ...
 
 
 class WireCounts(Interface):
@@ -133,11 +134,11 @@ def _lane_samples(own: str, lane: LaneCounts) -> Iterator[Sample]:
     yield Sample(_REFUSED, own, lane.refused)
     yield Sample(_EXPIRED, own, lane.expired)
     counts = [0] * (len(_SIZES) + 1)
-    batches = dict(lane.batches)  # a lane's thread may add a size meanwhile
-    for size, count in batches.items():
+    batches = list(lane.batches)
+    for size, count in enumerate(batches):
         counts[bisect_left(_SIZES, size)] += count
-    requests = sum(size * count for size, count in batches.items())
-    yield from histogram(_BATCHES, own, _SIZE_LIMITS, counts, requests)
+    rows = sum(size * count for size, count in enumerate(batches))
+    yield from histogram(_BATCHES, own, _SIZE_LIMITS, counts, rows)
 
 
 class WireMetrics:

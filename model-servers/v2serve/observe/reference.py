@@ -1,0 +1,126 @@
+"""What the training data looked like, from `reference.json` of the artifact, and where a request holds the same."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from v2serve.contract import Contract, TensorSpec
+from v2serve.tensors import Array
+
+REFERENCE = "reference.json"
+_log = logging.getLogger("v2serve")
+_MOST_FEATURES = 256  # 13 series each: more would be no metric but a data set
+_MOST_CLASSES = 1000
+_NUMBERS = frozenset(("FP16", "FP32", "FP64"))
+
+
+class FeatureReference(msgspec.Struct, frozen=True):
+    """Bin i holds quantiles[i-1] < value <= quantiles[i]; `shares` has one more, for above the last."""
+
+    name: str
+    min: float
+    max: float
+    quantiles: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Other fields of the file are not ours to judge."""
+
+    features: tuple[FeatureReference, ...]
+    classes: dict[str, float] = {}
+
+
+class Place(NamedTuple):
+    """The inputs that hold the features, and the output that holds the class and its place among the outputs."""
+
+    inputs: tuple[str, ...]
+    label: str | None = None
+    label_at: int = 0
+
+    def matrix(self, arrays: Sequence[Array]) -> Array:
+        """[rows, features]."""
+        if len(self.inputs) == 1 and arrays[0].ndim == 2:
+            return arrays[0]
+        return np.column_stack([array.reshape(-1) for array in arrays])
+
+
+def load_reference(folder: Path, contract: Contract) -> tuple[Reference, Place] | None:
+    """None, and one line in the log, where there is nothing that requests could be compared with."""
+    found = _found(folder, contract)
+    if isinstance(found, str):
+        _log.warning("model %s: no statistics of its data: %s: %s", contract.name, REFERENCE, found)
+        return None
+    return found
+
+
+def _found(folder: Path, contract: Contract) -> tuple[Reference, Place] | str:
+    """The reference and its place, or why there is none."""
+    try:
+        reference = msgspec.json.decode((folder / REFERENCE).read_bytes(), type=Reference)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    if (fault := _fault(reference)) is not None:
+        return fault
+    place = find_place(reference, contract)
+    if place is None:
+        names = [feature.name for feature in reference.features[:8]]
+        return f"no input is [rows, {len(reference.features)}], none is named as {names}"
+    return reference, place
+
+
+def _fault(reference: Reference) -> str | None:
+    count = len(reference.features)
+    if not 0 < count <= _MOST_FEATURES:
+        return f"features: {count} given; from 1 to {_MOST_FEATURES} are watched"
+    if len(reference.classes) > _MOST_CLASSES:
+        return f"classes: {len(reference.classes)} given; up to {_MOST_CLASSES} are watched"
+    if len({feature.name for feature in reference.features}) < count:
+        return "features: a name is given twice"
+    faults = (_feature_fault(feature) for feature in reference.features)
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _feature_fault(feature: FeatureReference) -> str | None:
+    edges: Any = np.array(feature.quantiles)
+    if len(feature.shares) != len(edges) + 1:
+        return f"feature {feature.name}: {len(edges)} quantiles need {len(edges) + 1} shares"
+    if np.any(np.diff(edges) <= 0) or not np.all(np.isfinite(edges)):
+        return f"feature {feature.name}: quantiles do not rise"
+    if min(feature.shares) < 0 or abs(sum(feature.shares) - 1) > 0.01:
+        return f"feature {feature.name}: shares are not those of a whole"
+    return None
+
+
+def find_place(reference: Reference, contract: Contract) -> Place | None:
+    """One input [n, features], or inputs named as the features, each a column."""
+    names = tuple(feature.name for feature in reference.features)
+    specs = {spec.name: spec for spec in contract.inputs}
+    label = _label(contract) if reference.classes else (None, 0)
+    if all(name in specs and _is_column(specs[name]) for name in names):
+        return Place(names, *label)
+    wide = [spec.name for spec in contract.inputs if _is_matrix(spec, len(names))]
+    return Place((wide[0],), *label) if len(wide) == 1 else None
+
+
+def _is_matrix(spec: TensorSpec, width: int) -> bool:
+    return spec.datatype in _NUMBERS and len(spec.shape) == 2 and spec.shape[1] == width
+
+
+def _is_column(spec: TensorSpec) -> bool:
+    return spec.datatype in _NUMBERS and _is_one(spec)
+
+
+def _label(contract: Contract) -> tuple[str | None, int]:
+    """A column of names, or else of numbers, of classes; one called `label` before others."""
+    columns = [spec for spec in contract.outputs if spec.datatype in ("BYTES", "INT64") and _is_one(spec)]
+    ranked = sorted(columns, key=lambda spec: (spec.name != "label", spec.datatype != "BYTES"))
+    return (ranked[0].name, contract.outputs.index(ranked[0])) if ranked else (None, 0)
+
+
+def _is_one(spec: TensorSpec) -> bool:
+    return len(spec.shape) == 1 or (len(spec.shape) == 2 and spec.shape[1] == 1)
