@@ -40,10 +40,9 @@ _LIBRARY = re.compile(r"(?:=>\s+|^\s+)(/\S+)\s+\(0x", re.M)
 def collect(root: Path) -> None:
     """Fill the folder with the whole root file system, and byte-compile it: the running one is read-only."""
     stdlib, environment = Path(sysconfig.get_path("stdlib")), Path(sys.prefix)
-    trees = stdlib, environment
-    for tree in trees:
-        shutil.copytree(tree, _in(root, tree), symlinks=True, ignore=shutil.ignore_patterns(*_NOT_LOADED))
-    _prune(_in(root, stdlib), _STDLIB_UNUSED)
+    trees = {stdlib: (*_NOT_LOADED, *_STDLIB_UNUSED), environment: _NOT_LOADED}
+    for tree, unused in trees.items():
+        shutil.copytree(tree, _in(root, tree), symlinks=True, ignore=shutil.ignore_patterns(*unused))
     _prune(_in(root, Path(sysconfig.get_path("purelib"))), _PACKAGES_UNUSED)
     for script in _in(root, environment / "bin").iterdir():
         if not script.name.startswith("python"):
