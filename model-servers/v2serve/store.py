@@ -24,6 +24,7 @@ _RETRIES: "RetryConfig" = {
         "base": 2,
     },
 }
+_ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_ENDPOINT")
 # obstore gives up a stream that breaks after retry_timeout, so a long download is asked for again from where it is.
 _BREAKS = 20
 _FIXES = {
@@ -125,9 +126,13 @@ def _opened(uri: str) -> "ObjectStore":
 
 
 def _client(environment: Mapping[str, str]) -> "ClientConfig":
-    """obstore reads AWS_ALLOW_HTTP itself, and forgets it when it is given options."""
+    """obstore reads AWS_ALLOW_HTTP itself, and forgets it when it is given options.
+
+    KServe gives AWS_ENDPOINT_URL alone: an address that is written with http:// is meant so.
+    """
     options: Any = dict(_TIMES)
-    for cloud in ("AWS", "GOOGLE", "AZURE"):
-        if environment.get(f"{cloud}_ALLOW_HTTP", "").lower() in ("1", "true"):
-            options["allow_http"] = True
+    told = [environment.get(f"{cloud}_ALLOW_HTTP", "").lower() for cloud in ("AWS", "GOOGLE", "AZURE")]
+    plain = [environment.get(name, "").startswith("http://") for name in _ENDPOINTS]
+    if "true" in told or "1" in told or any(plain):
+        options["allow_http"] = True
     return options  # type: ignore[no-any-return]

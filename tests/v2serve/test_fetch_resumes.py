@@ -85,6 +85,16 @@ def test_an_artifact_comes_from_s3_as_the_aws_variables_say(remote: Remote) -> N
     assert remote.bucket.busiest <= 4
 
 
+def test_an_endpoint_as_kserve_gives_it_is_enough(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", remote.bucket.environment()["AWS_ENDPOINT"])
+    monkeypatch.delenv("AWS_ENDPOINT")
+    monkeypatch.delenv("AWS_SKIP_SIGNATURE")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "user")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "word")
+    assert fetch(remote.uri, remote.destination) == remote.digest
+
+
 def test_no_more_than_four_files_come_at_once_and_not_fewer(remote: Remote) -> None:
     remote.bucket.pause = 0.1
     fetch(remote.uri, remote.destination)
