@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from v2serve.artifact import ArtifactError
 from v2serve.call import Call
 from v2serve.contract import RequestCheck, TensorSpec
-from v2serve.inference import Inference
 from v2serve.protocol import Datatype, InferRequest, InputTensor, OutputTensor, Refusal
 from v2serve.tensors import DTYPES, Array, from_json
 
@@ -41,9 +41,8 @@ class Golden(msgspec.Struct):
     response: GoldenResponse
 
 
-def warm_up(model: Ask | Inference, folder: Path) -> float:
+def warm_up(ask: Ask, folder: Path) -> float:
     """Ask every golden request; the slowest one's fastest answer in seconds. ArtifactError if one is another."""
-    ask = (lambda request: model.answer(request).outputs) if isinstance(model, Inference) else model
     return max(_seconds(ask, golden) for golden in load_golden(folder))
 
 
@@ -65,7 +64,11 @@ def golden_answer(check: RequestCheck, run: Callable[[Call], Sequence[Array]]) -
 
 def _array(spec: TensorSpec, tensor: InputTensor) -> Array:
     datatype = "FP32" if spec.datatype == "FP16" else spec.datatype
-    return from_json(spec.name, datatype, tensor.shape, tensor.data).astype(DTYPES[spec.datatype], copy=False)
+    array = from_json(spec.name, datatype, tensor.shape, tensor.data)
+    if datatype == "BYTES":
+        texts = [text.encode() if isinstance(text, str) else text for text in array.ravel().tolist()]
+        return np.array(texts, np.object_).reshape(array.shape)
+    return array.astype(DTYPES[spec.datatype], copy=False)
 
 
 def _output(spec: TensorSpec, array: Array) -> OutputTensor:
