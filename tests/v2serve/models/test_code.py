@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.v2serve.models.examples import call, loaded, passing, spec, text_model, top_model
+from tests.v2serve.models.examples import call, loaded, passing, text_model, top_model
 from v2serve.artifact import ArtifactError, verify
 from v2serve.code import load_code
 from v2serve.pipeline import BadInput
@@ -206,20 +206,23 @@ def test_what_the_graph_refuses_of_preprocess_is_500(
     assert caplog.messages == ["model m: model.py: preprocess: the model refuses this input: too short"]
 
 
-@pytest.mark.parametrize(
-    "words", ["['a', 'é']", "np.array(['a', 'é'])", "np.array([b'a', 'é'.encode()], object)"]
-)
+@pytest.mark.parametrize("words", ["['a', 'é']", "['a', 'é'], object", "[b'a', 'é'.encode()], object"])
 def test_text_of_postprocess_becomes_bytes(tmp_path: Path, words: str) -> None:
-    code = (
-        _POST + f"    return {{'y': np.array({words}, object) if len(outputs['y']) == 2 else outputs['y']}}\n"
-    )
-    (tmp_path / "a").mkdir()
-    digest = passing(tmp_path / "a", code.replace(words, "['a', 'a']", 1), "BYTES")
-    served = loaded(tmp_path / "a", digest)
-    digest = passing(tmp_path / "b", code.replace("== 2", "== 3").replace("(['a'", "(['b', 'a'"), "BYTES")
-    served = loaded(tmp_path / "b", digest)
+    code = _POST + f"    return outputs if inputs['x'][0] == b'a' else {{'y': np.array({words})}}\n"
+    served = loaded(tmp_path, passing(tmp_path, code, "BYTES"))
     (array,) = answer(served, {"x": [b"x", b"y"]})
-    assert array.tolist() == [b"x", b"y"]
+    assert array.dtype == object
+    assert array.tolist() == [b"a", "é".encode()]
+
+
+def test_postprocess_may_not_give_other_objects_for_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = _POST + "    return outputs if inputs['x'][0] == b'a' else {'y': np.array([1, None], object)}\n"
+    served = loaded(tmp_path, passing(tmp_path, code, "BYTES"))
+    with pytest.raises(Refusal, match=f"^{_FAILED}$"):
+        answer(served, {"x": [b"x", b"y"]})
+    assert caplog.messages == ["model m: model.py: postprocess: y: got object [2], wanted BYTES [-1]"]
 
 
 def test_without_preprocess_the_contract_must_have_the_graphs_inputs(tmp_path: Path) -> None:
@@ -242,4 +245,3 @@ def test_only_the_graph_outputs_that_are_wanted_are_run(tmp_path: Path) -> None:
     served = loaded(tmp_path, top_model(tmp_path))
     pipeline = served.lane._pipeline  # type: ignore[attr-defined]
     assert pipeline.graph_outputs(call(served, {"image": [[[255, 0], [0, 0]]]}, "classes")) == ["scores"]
-    assert spec("x", "FP32", -1) == {"name": "x", "datatype": "FP32", "shape": [-1]}
