@@ -16,6 +16,7 @@ from v2serve.codecs.open_inference import message_class, parse
 from v2serve.codecs.release import ReleaseName
 from v2serve.contract import Contract, RequestCheck, TensorSpec
 from v2serve.grpc_exchange import answered, check_head, message_of, not_grpc, refused, seconds
+from v2serve.lanes import INLINE_BYTES, Lane, Result
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.protocol import Refusal, shown
 from v2serve.tensors import Array
@@ -46,7 +47,15 @@ class Served(Protocol):
     @property
     def ready(self) -> bool: ...
     @property
-    def infer(self) -> Callable[[Call], Sequence[Array] | Future[Sequence[Array]]]: ...
+    def lane(self) -> Lane: ...
+    @property
+    def infer(self) -> Callable[[Call], Result]: ...
+    @property
+    def run_now(self) -> Callable[[Call], Sequence[Array]]: ...
+    @property
+    def release(self) -> ReleaseName: ...
+    def begin(self, request: Request) -> None: ...
+    def note(self, call: Call, arrays: Sequence[Array]) -> None: ...
 
 
 class Models(Protocol):
@@ -114,15 +123,18 @@ class GrpcService:
     def _infer(self, request: Request, message: bytes) -> Answer | Future[Answer]:
         asked = parse_request(message)
         served = self._models.find(asked.model_name, asked.model_version or None)
+        served.begin(request)
         call = decode(asked, served.check, self._limits)
         timeout = request.headers.get("grpc-timeout")
         if timeout is not None:
             call.deadline = request.begin + seconds(timeout)
+        if len(message) > INLINE_BYTES:
+            return _later(served.lane.work(lambda: served.run_now(call), call.deadline), call, served)
         result = served.infer(call)
-        release = ReleaseName(served.name, served.version)
         if isinstance(result, Future):
-            return _later(result, call, release)
-        return answered(encode(call, result, release))
+            return _later(result, call, served)
+        served.note(call, result)
+        return answered(encode(call, result, served.release))
 
     def _server_live(self, message: bytes) -> Any:
         _parse("ServerLiveRequest", message)
@@ -180,7 +192,7 @@ class GrpcService:
         return message_class("grpc.health.v1.HealthCheckResponse")(status=status)
 
 
-def _only_git(message: bytes) -> Any:
+def _only_git(_: bytes) -> Any:
     raise Refusal(501, _ONLY_GIT)
 
 
@@ -188,7 +200,7 @@ def _parse(name: str, message: bytes) -> Any:
     return parse(message_class(f"inference.{name}"), message)
 
 
-def _made(name: str, **fields: Any) -> Any:
+def _made(name: str, /, **fields: Any) -> Any:
     return message_class(f"inference.{name}")(**fields)
 
 
@@ -196,24 +208,24 @@ def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
-def _later(result: Future[Sequence[Array]], call: GrpcCall, release: ReleaseName) -> Future[Answer]:
+def _later(result: Future[Sequence[Array]], call: GrpcCall, served: Served) -> Future[Answer]:
     """The answer once the arrays are there; who cancels it gives up the arrays too."""
     answer: Future[Answer] = result.get_loop().create_future()
-    result.add_done_callback(partial(_finish, answer, call, release))
+    result.add_done_callback(partial(_finish, answer, call, served))
     answer.add_done_callback(lambda done: result.cancel() if done.cancelled() else None)
     return answer
 
 
-def _finish(
-    answer: Future[Answer], call: GrpcCall, release: ReleaseName, result: Future[Sequence[Array]]
-) -> None:
-    if answer.done():
+def _finish(answer: Future[Answer], call: GrpcCall, served: Served, result: Future[Sequence[Array]]) -> None:
+    if answer.done():  # the caller left
         return
     if result.cancelled():
         answer.set_result(refused(503, "the server gave this request up; ask again"))
         return
     try:
-        answer.set_result(answered(encode(call, result.result(), release)))
+        arrays = result.result()
+        served.note(call, arrays)
+        answer.set_result(answered(encode(call, arrays, served.release)))
     except Exception as error:
         answer.set_result(_failed(error))
 

@@ -19,6 +19,7 @@ from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
 
+INLINE_BYTES = 64 << 10  # and so would what comes with a larger body
 INLINE_SECONDS = 0.005  # a longer run would hold up the health checks of the same thread
 
 Result = Sequence[Array] | Future[Sequence[Array]]

@@ -15,6 +15,7 @@ from v2serve.lanes import INLINE_SECONDS, InlineLane, Lane, LaneLimits, Result, 
 from v2serve.model import Runtime
 from v2serve.pipeline import Pipeline, load_pipeline
 from v2serve.protocol import Refusal, shown
+from v2serve.tensors import Array
 from v2serve.warmup import golden_answer, golden_call, load_golden, warm_up
 
 REFERENCE = "reference.json"
@@ -44,6 +45,7 @@ class Served:
         "name",
         "reference",
         "run",
+        "run_now",
         "seconds",
         "version",
     )
@@ -54,6 +56,7 @@ class Served:
         self.check = RequestCheck(pipeline.contract)
         self.lane = lane
         self.infer: Callable[[Call], Result] = lane.run
+        self.run_now: Callable[[Call], Sequence[Array]] = pipeline.run  # for a thread of the lane
         self.seconds = seconds  # of its golden request
         self.reference = _reference(release.folder)
 

@@ -1,78 +1,114 @@
 """Start a server: fetch, verify, load, warm up, listen; and drain it when it is told to stop."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
+import uvloop
+
+from v2serve.app import App
 from v2serve.artifact import ArtifactError, verify
-from v2serve.body import Bodies
+from v2serve.codecs.limits import TensorLimits
+from v2serve.endpoint import Endpoint, Endpoints
 from v2serve.fetch import fetch
-from v2serve.inference import Inference
-from v2serve.listener import SocketServer, listen, turn_newcomers_away
-from v2serve.metadata import Identity
-from v2serve.metrics import Metrics
-from v2serve.model import OnnxModel
-from v2serve.rest import App
+from v2serve.grpc import GrpcService
+from v2serve.lanes import LaneLimits
+from v2serve.model import Runtime
+from v2serve.observe.metrics import Release
+from v2serve.observe.observer import Observer
+from v2serve.processors import threads_of_cpu_limit
+from v2serve.released import ModelRelease, load, refuse_twins
+from v2serve.rest import RestInference
 from v2serve.settings import ModelSettings, Settings
-from v2serve.warmup import warm_up
+from v2serve.wire.exchange import WireLimits
+from v2serve.wire.server import Server, connections, listen
 
-# Above these an inference would hold up the health checks of the same thread, so it gets a thread of its own.
-_INLINE_SECONDS = 0.005
-_INLINE_BYTES = 64 << 10
-_POLL_SECONDS = 0.01
 _LAST_REQUESTS_SECONDS = 0.15  # for callers who are connected and about to ask
-_LAST_ANSWERS_SECONDS = 0.05
 # An upload that takes longer than this after the grace is given up.
 _STUCK_SECONDS = 3.0
-_CLOSE_SECONDS = 1.0
 
 
 class StartError(RuntimeError):
     """The server cannot start; the message is one line."""
 
 
+class _Wire:
+    """The wire's counters for the observer, which is there before the wire is."""
+
+    def __init__(self) -> None:
+        self.server: Server | None = None
+
+    @property
+    def connections(self) -> int:
+        return self.server.connections if self.server else 0
+
+    @property
+    def held_bytes(self) -> int:
+        return self.server.held if self.server else 0
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises StartError, ArtifactError or FetchError before listening."""
     begin = time.perf_counter()
     listening = _listen(settings.host, settings.port)
-    app, metrics = _load(settings)
+    wire = _Wire()
+    observer = Observer(os.environ, settings.access_log, wire)
+    endpoints = _endpoints(settings, observer)
+    app = _app(settings, endpoints, observer)
+    wire.server = Server(app, listening, _wire_limits(settings))
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not visit it again
     _say(settings, time.perf_counter() - begin)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings, app, metrics, listening))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings.drain_seconds, app, observer, wire.server))
 
 
-def _load(settings: Settings) -> tuple[App, Metrics]:
-    told = settings.models[0]
-    try:
-        _bytes(settings, told)
-        model = OnnxModel(told.dir, settings.threads or 1)
-        inference = Inference(model, told.name, told.version)
-        seconds = warm_up(inference, told.dir)
-    except ArtifactError as error:
-        raise StartError(f"model {told.name}: {error}") from error
-    release = told.name, told.version, told.digest, told.run
-    metrics = Metrics(*release)
-    bodies = Bodies(settings.max_body_bytes, settings.read_seconds)
-    inline_bytes = _INLINE_BYTES if seconds <= _INLINE_SECONDS else 0
-    thread = ThreadPoolExecutor(1, "inference")
-    return App(Identity(*release, model.contract), inference, metrics, bodies, thread, inline_bytes), metrics
+def _endpoints(settings: Settings, observer: Observer) -> Endpoints:
+    releases = [ModelRelease(m.name, m.version, m.digest, m.run, m.dir) for m in settings.models]
+    refuse_twins(releases)
+    limits = LaneLimits(settings.concurrency, settings.queue, settings.max_batch, settings.deadline_seconds)
+    runtime = Runtime(settings.threads or threads_of_cpu_limit(), settings.providers)
+    endpoints = []
+    for told, release in zip(settings.models, releases, strict=True):
+        try:
+            _bring(told, settings.store)
+            served = load(release, limits, runtime)
+        except ArtifactError as error:
+            raise StartError(f"model {told.name}: {error}") from error
+        named = Release(release.name, release.version, release.digest, release.run)
+        watched = observer.watch(named, served.contract, release.folder, served.lane)
+        endpoints.append(Endpoint(served, watched, observer))
+    return Endpoints(endpoints)
 
 
-def _bytes(settings: Settings, model: ModelSettings) -> None:
+def _bring(model: ModelSettings, store: str | None) -> None:
     """The bytes that Git names are in the model folder when this returns."""
     if model.storage_uri:
-        fetch(model.storage_uri, model.dir, model.digest, settings.store)
+        fetch(model.storage_uri, model.dir, model.digest, store)
     else:
         verify(model.dir, model.digest)
+
+
+def _app(settings: Settings, endpoints: Endpoints, observer: Observer) -> App:
+    tensors = TensorLimits(elements=settings.max_elements)
+    rest = RestInference(tensors, settings.max_body_bytes)
+    app: App
+    grpc = GrpcService(endpoints, lambda: app.ready(), settings.max_body_bytes, tensors)
+    app = App(endpoints, rest, grpc, observer)
+    return app
+
+
+def _wire_limits(settings: Settings) -> WireLimits:
+    return WireLimits(
+        body_bytes=settings.max_body_bytes,
+        held_bytes=settings.max_held_bytes,
+        read_seconds=settings.read_seconds,
+        connections=connections(),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -83,45 +119,32 @@ def _listen(host: str, port: int) -> socket.socket:
         raise StartError(f"V2SERVE_PORT: {host} port {port}: {reason}; choose another") from error
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: it wakes up once for many requests, which saves a seventh of the time."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def _run(settings: Settings, app: App, metrics: Metrics, listening: socket.socket) -> None:
+async def _run(drain_seconds: float, app: App, observer: Observer, server: Server) -> None:
+    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = SocketServer(app, listening, settings.read_seconds)
-    serving = asyncio.create_task(server.serve())
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if not serving.done():
-        await _drain(settings.drain_seconds, app, metrics, listening)
-        server.stop()  # type: ignore[no-untyped-call]
-    with contextlib.suppress(TimeoutError):  # an upload that never ends is cut off
-        await asyncio.wait_for(serving, _CLOSE_SECONDS)
+        loop.add_signal_handler(number, stop.set)
+    observer.start(loop)
+    await server.start()
+    await stop.wait()
+    await _drain(drain_seconds, app, server)
+    observer.close()
 
 
-async def _drain(grace: float, app: App, metrics: Metrics, listening: socket.socket) -> None:
+async def _drain(grace: float, app: App, server: Server) -> None:
     """Not ready at once; answer what comes during the grace; then only what has come already."""
     app.drain()
+    server.drain()
     await asyncio.sleep(grace)
-    turn_newcomers_away(listening)
+    server.turn_newcomers_away()
     await asyncio.sleep(_LAST_REQUESTS_SECONDS)
-    deadline = time.monotonic() + _STUCK_SECONDS
-    while metrics.in_flight and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
-    await asyncio.sleep(_LAST_ANSWERS_SECONDS)
+    await server.close(_STUCK_SECONDS)
 
 
 def _say(settings: Settings, seconds: float) -> None:
-    model = settings.models[0]
-    release = f"{model.name} {model.version or 'without a version'} {model.digest}"
-    sys.stderr.write(f"v2serve: {release} on {settings.host}:{settings.port}, started in {seconds:.2f} s\n")
+    for model in settings.models:
+        release = f"{model.name} {model.version or 'without a version'} {model.digest}"
+        sys.stderr.write(
+            f"v2serve: {release} on {settings.host}:{settings.port}, started in {seconds:.2f} s\n"
+        )
     sys.stderr.flush()

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.v2serve.artifacts import Served, iris, write
+from tests.v2serve.asking import Inference
 from tests.v2serve.servers import Running, running
-from v2serve.inference import Inference
-from v2serve.model import OnnxModel
 
 
 class Artifact(NamedTuple):
@@ -34,7 +33,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Served], Inferen
     def loaded(served: Served) -> Inference:
         folder = tmp_path_factory.mktemp("model")
         write(folder, served)
-        return Inference(OnnxModel(folder, 1), "iris", "4")
+        return Inference(folder)
 
     return loaded
 

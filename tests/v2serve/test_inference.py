@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.v2serve.artifacts import ONNX_TYPES, Served, identity, iris, logarithm, lookup, total
-from v2serve.inference import Inference
-from v2serve.pieces import encode_large
-from v2serve.protocol import InferResponse, OutputTensor, Refusal, decode_request, encode
+from tests.v2serve.asking import Inference
+from v2serve.protocol import Refusal, decode_request, encode
 from v2serve.tensors import DTYPES
 
 Load = Callable[[Served], Inference]
@@ -92,13 +91,6 @@ def test_an_answer_in_pieces_is_the_answer_in_one(infer: Inference) -> None:
     request = {"id": '"outputs":[]}', "inputs": [{**FEATURES, "shape": [12_000, 4], "data": data}]}
     typed = decode_request(json.dumps(request).encode())
     assert ask(infer, request) == json.loads(encode(infer.answer(typed)))
-
-
-def test_an_empty_output_in_pieces_stays_empty() -> None:
-    tensors = [OutputTensor(name, (size,), "FP32", []) for name, size in (("a", 0), ("b", 2), ("c", 0))]
-    response = InferResponse(model_name="iris", id="1", outputs=tensors)
-    text = encode_large(response, [np.zeros(size, np.float32) for size in (0, 2, 0)])
-    assert [output["data"] for output in json.loads(text)["outputs"]] == [[], [0.0, 0.0], []]
 
 
 def test_an_id_comes_back_and_a_missing_one_is_made_unique(infer: Inference) -> None:

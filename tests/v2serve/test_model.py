@@ -9,13 +9,15 @@ import pytest
 
 from tests.v2serve.artifacts import identity, iris, lookup, write
 from v2serve.artifact import ArtifactError
-from v2serve.inference import Inference
-from v2serve.model import OnnxModel
-from v2serve.warmup import warm_up
+from v2serve.lanes import LaneLimits
+from v2serve.model import Runtime
+from v2serve.released import ModelRelease, load
 
 
 def _start(folder: Path) -> float:
-    return warm_up(Inference(OnnxModel(folder, 1), "iris", None), folder)
+    return load(
+        ModelRelease("iris", None, "sha256:" + "0" * 64, None, folder), LaneLimits(), Runtime()
+    ).seconds
 
 
 def _edit(path: Path, change: Callable[[Any], Any]) -> None:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from typing import Protocol as Interface
 
@@ -52,7 +52,7 @@ class Release(NamedTuple):
 
 
 class LaneCounts(Interface):
-    """What a lane counts; `batches[n]` is how often n rows went through the model together."""
+    """What a lane counts; `batches[n]` is how often n calls went through the model together."""
 
     @property
     def queued(self) -> int: ...
@@ -63,7 +63,7 @@ class LaneCounts(Interface):
     @property
     def expired(self) -> int: ...
     @property
-    def batches(self) -> Sequence[int]: ...
+    def batches(self) -> Mapping[int, int]: ...
 
 
 class WireCounts(Interface):
@@ -134,11 +134,11 @@ def _lane_samples(own: str, lane: LaneCounts) -> Iterator[Sample]:
     yield Sample(_REFUSED, own, lane.refused)
     yield Sample(_EXPIRED, own, lane.expired)
     counts = [0] * (len(_SIZES) + 1)
-    batches = list(lane.batches)
-    for size, count in enumerate(batches):
+    batches = dict(lane.batches)
+    for size, count in batches.items():
         counts[bisect_left(_SIZES, size)] += count
-    rows = sum(size * count for size, count in enumerate(batches))
-    yield from histogram(_BATCHES, own, _SIZE_LIMITS, counts, rows)
+    calls = sum(size * count for size, count in batches.items())
+    yield from histogram(_BATCHES, own, _SIZE_LIMITS, counts, calls)
 
 
 class WireMetrics:

@@ -1,0 +1,86 @@
+"""One release as callers meet it: what can be asked of it, how its answers are labelled, and what is noted."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from v2serve.call import Call
+from v2serve.codecs.release import ReleaseName
+from v2serve.contract import Contract, RequestCheck
+from v2serve.lanes import Lane, Result
+from v2serve.observe.observer import Observer, Watched
+from v2serve.protocol import Refusal, shown
+from v2serve.released import Served
+from v2serve.tensors import Array
+from v2serve.wire.exchange import Headers, Request
+
+JSON, BINARY = "application/json", "application/octet-stream"
+
+
+class Endpoint:
+    """Attributes, not properties: the path of a request reads them."""
+
+    def __init__(self, served: Served, watched: Watched, observer: Observer) -> None:
+        self.name, self.version, self.digest, self.run = (
+            served.name,
+            served.version,
+            served.digest,
+            served.run,
+        )
+        self.release = ReleaseName(served.name, served.version)
+        self.contract: Contract = served.contract
+        self.check: RequestCheck = served.check
+        self.lane: Lane = served.lane
+        self.infer: Callable[[Call], Result] = served.infer
+        self.run_now: Callable[[Call], Sequence[Array]] = served.run_now
+        self.json_headers: Headers = (("content-type", JSON), ("x-model-digest", served.digest))
+        self.binary_headers: Headers = (("content-type", BINARY), ("x-model-digest", served.digest))
+        self.watched = watched
+        self._observer = observer
+        self._note = None if watched.drift is None else watched.drift.note
+
+    @property
+    def ready(self) -> bool:
+        return self.lane.healthy
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The paths under which V2 knows this model."""
+        path = f"/v2/models/{self.name}"
+        return (path, f"{path}/versions/{self.version}") if self.version else (path,)
+
+    def begin(self, request: Request) -> None:
+        """This request is an inference of this model."""
+        request.context = self
+        self._observer.begin(self.watched)
+
+    def note(self, call: Call, arrays: Sequence[Array]) -> None:
+        """In the thread of the event loop."""
+        if self._note is not None:
+            self._note(call.feeds, call.wanted, arrays)
+
+
+class Endpoints:
+    """Every model of one process, by name."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints.values())
+
+    def __len__(self) -> int:
+        return len(self._endpoints)
+
+    @property
+    def ready(self) -> bool:
+        return all(endpoint.ready for endpoint in self)
+
+    def find(self, name: str, version: str | None) -> Endpoint:
+        """The model of this name, in this version if one is named; Refusal 404 says what is served instead."""
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            served = ", ".join(self._endpoints) or "no model"
+            raise Refusal(404, f"model {shown(name)} is not served here; this server serves {served}")
+        if version is not None and version != endpoint.version:
+            serves = f"version {endpoint.version} is" if endpoint.version else "it has no version"
+            raise Refusal(404, f"version {shown(version)} of {name} is not served here; {serves}")
+        return endpoint
