@@ -20,7 +20,7 @@ except ImportError:  # the rules of HTTP/2 are then not applicable
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
-_WINDOW = 65_535
+_INITIAL_WINDOW_SIZE = 4
 
 
 class Frame(NamedTuple):
@@ -61,6 +61,7 @@ class Http2:
         self.trailers: dict[int, dict[str, str]] = defaultdict(dict)
         self.bodies: dict[int, bytes] = defaultdict(bytes)
         self.ended: set[int] = set()
+        self.initial_window = 65_535  # of each stream, as the server sets it
         self._open(settings() if opening is None else opening)
 
     def __enter__(self) -> Self:
@@ -145,6 +146,8 @@ class Http2:
         elif got.kind in (HEADERS, CONTINUATION):
             self._note_block(got)
         elif got.kind == SETTINGS and not got.flags & ACK:
+            pairs = dict(struct.iter_unpack(">HI", got.payload))
+            self.initial_window = pairs.get(_INITIAL_WINDOW_SIZE, self.initial_window)
             self.send(frame(SETTINGS, ACK, 0))
         if got.kind in (DATA, HEADERS) and got.flags & END_STREAM:
             self.ended.add(got.stream)

@@ -166,6 +166,7 @@ def precedence(probe: Probe) -> str:
     for whole in (True, False):
         told = _ask_outputs(probe, {"binary_data_output": whole}, _requested(names, not whole))
         expect(all(o[0] is not whole for o in told.values()), f"binary_data_output {whole}: {_forms(told)}")
+        _equal(probe, told)
     return "binary_data of an output wins"
 
 

@@ -186,7 +186,7 @@ def _upload(connection: Http2, probe: Probe, body: bytes) -> None:
         JSON,
     ]
     connection.send(connection.headers(1, fields, False))
-    windows = {0: 65_535, 1: 65_535}
+    windows = {0: 65_535, 1: connection.initial_window}
     while body:
         while (room := min(16_384, len(body), *windows.values())) < 1:
             got = connection.until(lambda frame: frame.kind in (WINDOW_UPDATE, RST_STREAM, GOAWAY))

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from . import sources
+from .http1 import Reply
 from .probe import JSON, Probe, refused, values
-from .rule import Departs, Level, NotApplicable, Rule, Source, expect
+from .rule import Level, NotApplicable, Rule, Source, expect
 
 MUST, SHOULD = Level.MUST, Level.SHOULD
 _BAD = frozenset({400, 422})
@@ -178,7 +179,7 @@ WRONG = (
 )  # fmt: skip
 
 
-def _reply(probe: Probe, wrong: Wrong) -> Any:
+def _reply(probe: Probe, wrong: Wrong) -> Reply:
     return probe.infer(wrong.make(_shaped(probe.request, wrong)), [JSON])
 
 
@@ -215,14 +216,18 @@ def absent_version(probe: Probe) -> str:
 
 
 def _absent(probe: Probe, root: str) -> str:
-    replies = [probe.get(root), probe.get(f"{root}/ready"), probe.infer(probe.request, path=f"{root}/infer")]
+    replies = _asked(probe, root)
     for reply in replies:
         refused(reply)
     return ", ".join(str(reply.status) for reply in replies)
 
 
+def _asked(probe: Probe, root: str) -> list[Reply]:
+    return [probe.get(root), probe.get(f"{root}/ready"), probe.infer(probe.request, path=f"{root}/infer")]
+
+
 def _absent_status(root: str, probe: Probe) -> str:
-    said = _absent(probe, root.format(root=probe.root))
+    said = ", ".join(str(reply.status) for reply in _asked(probe, root.format(root=probe.root)))
     expect(said == "404, 404, 404", f"metadata, ready, infer: {said}")
     return said
 
@@ -295,5 +300,3 @@ RULES = (
          "a content type that is not taken is 415", other_content_type),
     Rule("refuse.alive", MUST, _INFERENCE, "wrong requests do not harm the server", alive_after_all),
 )  # fmt: skip
-
-__all__ = ["RULES", "WRONG", "Departs", "Wrong"]

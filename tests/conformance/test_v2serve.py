@@ -1,0 +1,25 @@
+"""v2serve departs from no rule, and leaves out only what is written here."""
+
+import pytest
+
+from tests.conformance import suite
+from tests.conformance.probe import Probe
+from tests.conformance.rule import Rule, Verdict, judge
+
+# Rules of servers without versions, and of what this model does not have.
+NOT_APPLICABLE = {
+    "version.none": "versions are served",
+    "binary.fp16": "the model has no FP16",
+}
+NOT_OFFERED = {"encoding.gzip.answer", "encoding.zstd.answer"}
+
+
+@pytest.mark.parametrize("rule", suite.RULES, ids=lambda rule: rule.id)
+def test_v2serve_conforms(rule: Rule, probe: Probe) -> None:
+    found = judge(rule, probe)
+    if rule.id in NOT_OFFERED:
+        assert found.verdict is Verdict.NOT_OFFERED, found.seen
+    elif found.verdict is Verdict.NOT_APPLICABLE:
+        assert NOT_APPLICABLE.get(rule.id, "accepted") in found.seen
+    else:
+        assert found.verdict is Verdict.CONFORMS, found.seen
