@@ -58,20 +58,24 @@ def _unzstd(body: bytes, limit: int) -> bytes:
         raise _too_large(limit)
     unzip = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
     try:
-        # A frame that says its size is given a buffer of that size, another one of the limit.
-        return unzip.decompress(body, max_output_size=max(limit, 1), allow_extra_data=False)
+        if claimed >= 0:
+            return unzip.decompress(body, allow_extra_data=False)  # into a buffer of the claimed size
+        return _unsized(unzip, body, limit)
     except zstandard.ZstdError as error:
-        if claimed < 0 and _longer(unzip, body, limit):
-            raise _too_large(limit) from None
         raise _broken("zstd", str(error)) from None
 
 
-def _longer(unzip: zstandard.ZstdDecompressor, body: bytes, limit: int) -> bool:
-    """Whether a frame of unknown size is too long, or broken: decompressing at once does not tell which."""
-    try:
-        return len(unzip.stream_reader(body).read(limit + 1)) > limit
-    except zstandard.ZstdError:
-        return False
+def _unsized(unzip: zstandard.ZstdDecompressor, body: bytes, limit: int) -> bytes:
+    """A frame that does not say its size, read twice: one way is bounded, the other tells how it ended."""
+    if len(unzip.stream_reader(body).read(limit + 1)) > limit:
+        raise _too_large(limit)
+    frame = unzip.decompressobj()
+    plain = frame.decompress(body)
+    if not frame.eof:
+        raise _broken("zstd", "it is truncated")
+    if frame.unused_data:
+        raise _broken("zstd", "bytes follow its end; send one zstd frame")
+    return plain
 
 
 def _too_large(limit: int) -> Refusal:

@@ -81,6 +81,8 @@ def decode(request: Any, check: RequestCheck, limits: TensorLimits = DEFAULT_LIM
     """The call in a ModelInferRequest; Refusal 400 or 413."""
     check_id(request.id, limits)
     asked = request.outputs
+    check_count("inputs", len(request.inputs), limits)
+    check_count("outputs", len(asked), limits)
     if asked:
         _check_asked(asked, limits)
     wanted = check.outputs(asked)
@@ -100,7 +102,6 @@ def decode(request: Any, check: RequestCheck, limits: TensorLimits = DEFAULT_LIM
 
 
 def _check_asked(asked: Sequence[Any], limits: TensorLimits) -> None:
-    check_count("outputs", len(asked), limits)
     for output in asked:
         if output.parameters:
             owner = f"output '{output.name}'"

@@ -59,6 +59,8 @@ def decode(
         start = _json_length(header_length, len(body))
         request = decode_request(memoryview(body)[:start], check.datatype)
     check_id(request.id, limits)
+    check_count("inputs", len(request.inputs), limits)
+    check_count("outputs", len(request.outputs or ()), limits)
     wanted = check.outputs(request.outputs)
     binary = _binary(request, wanted, limits)
     feeds = _feeds(check.inputs(request), body, start, limits)
@@ -172,7 +174,6 @@ def _binary(request: JsonRequest[Any], wanted: list[TensorSpec], limits: TensorL
         everything = _flag(request.parameters, "binary_data_output", "the request")
     binary: Collection[str] = [spec.name for spec in wanted] if everything else _NONE
     if request.outputs:
-        check_count("outputs", len(request.outputs), limits)
         binary = [output.name for output in request.outputs if _wish(output, everything, limits)]
     for spec in wanted:
         if spec.datatype == "FP16" and spec.name not in binary:
