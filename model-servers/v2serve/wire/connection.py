@@ -36,7 +36,10 @@ class Connection(asyncio.Protocol):
         raise NotImplementedError
 
     def draining(self) -> None:
-        """The server is about to stop: tell the caller, if there is a way to."""
+        """The server is about to stop: tell the caller, as soon as it can do no harm."""
+
+    def insist(self) -> None:
+        """Tell the caller now."""
 
     def connection_made(self, transport: transports.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -45,6 +48,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.lost = True
         self.hub.members.discard(self)
+        self.hub.left()
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -86,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close, unless something was asked, be it still unread in the kernel."""
-        if self.lingering or (self.idle and not self._unread()):
+        if (self.lingering or self.idle) and not self._unread():
             self.transport.close()
 
     def _unread(self) -> bool:

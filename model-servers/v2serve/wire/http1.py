@@ -179,7 +179,10 @@ class Http1(Connection):
     def _write(self, turn: Turn, answer: Answer) -> None:
         request, hub = turn.request, self.hub
         head = head_of(answer.status, answer.headers)
-        keep = turn.keep and not (hub.draining or head.close)
+        keep = turn.keep and not head.close
+        if hub.farewells:
+            hub.farewells -= 1
+            keep = False
         body = b"" if head.bodiless or (request is not None and request.method == "HEAD") else answer.body
         text = head.start if head.bodiless else b"%s%d" % (head.start, len(answer.body))
         if not keep and not head.close:

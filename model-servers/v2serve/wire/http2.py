@@ -28,13 +28,14 @@ class Http2(Connection):
         self._stream_window = min(LARGEST_WINDOW, max(frames.DEFAULT_WINDOW, limits.body_bytes + _SPARE))
         self._window = min(LARGEST_WINDOW, 4 * self._stream_window)
         self._room = self._window  # what is left of it
-        self._streams = Streams(hub, self._stream_window)
+        self._streams = Streams(hub, self._emptied)
         self._reader = BlockReader(limits.head_bytes, limits.headers)
         self._rest = b""
         self._part_since = hub.now
         self._block: tuple[int, int, bytearray] | None = None
         self._greeted = False
         self._leaving = False
+        self._told = False
         self._nuisances = 0
         self._kinds: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._data,
@@ -106,11 +107,20 @@ class Http2(Connection):
         self._streams.outlet.flush()
 
     def draining(self) -> None:
+        """GOAWAY once nothing is open: there are callers, such as Python's h2, who give up all at its sight."""
+        self._leaving = True
+        self._emptied()
+
+    def insist(self) -> None:
         """Finish what is open and what is on its way; the caller should go elsewhere for more."""
-        if not self._leaving:
-            self._leaving = True
+        if not self._told:
+            self._told = True
             self._streams.outlet.send(frames.goaway(LARGEST_WINDOW, Code.NO_ERROR, "draining"))
             self._streams.outlet.flush()
+
+    def _emptied(self) -> None:
+        if self._leaving and self.idle:
+            self.insist()
 
     def overdue(self) -> None:
         if self.idle:
@@ -161,9 +171,7 @@ class Http2(Connection):
         return None
 
     def _data(self, flags: int, stream: int, payload: bytes) -> None:
-        self._room -= len(payload)
-        if self._room < 0:
-            raise Broken(Code.FLOW_CONTROL_ERROR, "more DATA than the window of the connection allows")
+        self._room -= len(payload)  # never below zero: a frame is smaller than half of the window
         if self._room < self._window // 2:
             self._streams.outlet.send(frames.window_update(0, self._window - self._room))
             self._room = self._window

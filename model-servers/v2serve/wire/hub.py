@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from asyncio import Future
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ FULL = "the server holds as many bodies as it may; ask again in a second"
 log = logging.getLogger("v2serve")
 
 
+def _unheeded() -> None:
+    """Nobody waits for room."""
+
+
 class Hub:
     """`now` is time.perf_counter() at the last sweep: late by one `period` at most, and free to read."""
 
@@ -31,6 +36,8 @@ class Hub:
         self.members: set[Connection] = set()
         self.held = 0  # bytes of bodies above SMALL_BODY
         self.draining = False
+        self.farewells = 0  # so many HTTP/1 answers will yet end their connections
+        self.left: Callable[[], None] = _unheeded  # a connection is gone
         self.period = min(1.0, limits.read_seconds / 8)
         self.patience = limits.read_seconds + self.period
         self.linger = min(limits.read_seconds, 5.0)  # for a caller to notice the end of its connection

@@ -187,7 +187,7 @@ class Intake:
         if refusal is None and length > self.hub.limits.body_bytes:
             refusal = self._too_large(length)
         self._refusal = refusal
-        if "expect" in fields and (length or "transfer-encoding" in fields):
+        if "expect" in fields and request.http == "1.1" and (length or "transfer-encoding" in fields):
             self._expected()
         elif refusal is not None and length > DISCARD:
             self._last = refusal
@@ -243,4 +243,4 @@ def _lowered(name: bytes) -> str:
 def _fault(reason: str) -> tuple[int, str]:
     if reason == "Invalid HTTP version":
         return 505, "the version of HTTP is not one of 1.0, 1.1 and 2"
-    return 400, f"the request is not HTTP: {reason[:1].lower()}{reason[1:]}"
+    return 400, f"the request is not HTTP: {reason}"

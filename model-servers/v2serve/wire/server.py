@@ -7,6 +7,7 @@ import resource
 import select
 import socket
 import struct
+import sys
 
 from v2serve.wire.connection import Newcomer
 from v2serve.wire.exchange import Application, WireLimits
@@ -20,6 +21,7 @@ _SO_ATTACH_FILTER = 26  # linux/socket.h; Python has no name for it
 # Classic BPF over the TCP header: load the flags, drop the packet if SYN is set, else let all of it pass.
 _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 _AT_ONCE = 64  # accepted, or closed to make room, before anything else gets its turn
+_TURNS = 100  # of the loop, for transports to say that they are closed; two or three are what it takes
 _GLANCE = 0.02  # between two looks at what is left while closing
 
 
@@ -53,6 +55,7 @@ class Server:
         self._hub = Hub(application, limits)
         self._listening = listening
         self._accepting = False
+        self._closed = False
         self._arriving: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._sweep: asyncio.TimerHandle | None = None
@@ -69,12 +72,14 @@ class Server:
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening.setblocking(False)
+        self._hub.left = self._left
         self._set_accepting(True)
         self._tick()
 
     def drain(self) -> None:
         """From now on each answer ends its connection; newcomers are still served."""
         self._hub.draining = True
+        self._hub.farewells = sys.maxsize
         for member in tuple(self._hub.members):
             member.draining()
 
@@ -92,17 +97,20 @@ class Server:
     async def close(self, grace_seconds: float) -> None:
         """Answer what has arrived; what is left after `grace_seconds` is cut off."""
         until = self._loop.time() + grace_seconds
+        insisting = until - grace_seconds / 2
         self.turn_newcomers_away()
         self.drain()
         self._accept()
         while self.connections and self._loop.time() < until:
             for member in tuple(self._hub.members):
                 member.close_if_idle()
+                if self._loop.time() > insisting:
+                    member.insist()
             await asyncio.sleep(_GLANCE)
-            self._accept()
         await self._cut_off()
 
     async def _cut_off(self) -> None:
+        self._closed = True
         self._set_accepting(False)
         self._listening.close()
         if self._sweep is not None:
@@ -111,7 +119,9 @@ class Server:
             task.cancel()
         for member in tuple(self._hub.members):
             member.transport.abort()
-        await asyncio.sleep(0)  # transports say goodbye in the next turn of the loop
+        for _ in range(_TURNS):
+            if self._hub.members:
+                await asyncio.sleep(0)
 
     def _tick(self) -> None:
         self._hub.tick()
@@ -120,11 +130,18 @@ class Server:
         self._sweep = self._loop.call_later(self._hub.period, self._tick)
 
     def _make_room(self) -> None:
+        """Newcomers wait: in place of the longest idle connections, or else of those that are answered next."""
         if self._newcomers_wait() and self.connections >= self._hub.limits.connections:
             idle = sorted((m for m in self._hub.members if m.idle), key=lambda member: member.since)
             for member in idle[:_AT_ONCE]:
                 member.close_if_idle()
+            if not idle and not self._hub.draining:
+                self._hub.farewells = _AT_ONCE
         self._set_accepting(True)
+
+    def _left(self) -> None:
+        if not self._accepting and not self._closed:
+            self._set_accepting(True)
 
     def _newcomers_wait(self) -> bool:
         poll = select.poll()

@@ -1,6 +1,7 @@
 """The streams of one HTTP/2 connection: from a head to the end of its answer."""
 
 from asyncio import Future
+from collections.abc import Callable
 
 from v2serve.wire import frames
 from v2serve.wire.blocks import Head
@@ -17,13 +18,13 @@ _CONTINUE = b"\x08\x03100"  # :status 100
 class Streams:
     """`open` holds those whose answer is not sent in full; `last` is the highest number that was used."""
 
-    def __init__(self, hub: Hub, window: int) -> None:
+    def __init__(self, hub: Hub, emptied: Callable[[], None]) -> None:
         self.hub = hub
         self.open: dict[int, Stream] = {}
         self.last = 0
         self.answered = 0  # lately
         self.outlet = Outlet(hub)
-        self._window = window
+        self._emptied = emptied
         self._ended_by_us: dict[int, None] = {}
         self._weighed = min(SMALL_BODY, hub.limits.body_bytes)
 
@@ -50,8 +51,6 @@ class Streams:
         if size > len(body) and not ends:
             self.outlet.send(frames.window_update(number, size - len(body)))
         stream.received += len(body)
-        if stream.received > self._window:
-            raise Malformed(Code.FLOW_CONTROL_ERROR, "more DATA than the window allows")
         if stream.refusal is None:
             self._keep(stream, body)
         if ends:
@@ -192,6 +191,8 @@ class Streams:
         self._release(stream)
         if stream.admitted:
             self.hub.answered(stream.request, stream.answer)
+        if not self.open:
+            self._emptied()
 
     def _drop(self, stream: Stream) -> None:
         self.outlet.blocked.pop(stream.number, None)
