@@ -15,6 +15,7 @@ import pytest
 
 from v2serve.call import Call
 from v2serve.codecs.open_inference import message_class, parse
+from v2serve.codecs.release import ReleaseName
 from v2serve.contract import Contract, RequestCheck, TensorSpec
 from v2serve.grpc import GrpcService
 from v2serve.grpc_exchange import seconds
@@ -38,7 +39,21 @@ class Doubling:
         spec = TensorSpec("x", "FP32", (-1,))
         self.contract = Contract("double", "onnxruntime_onnx", (spec,), (TensorSpec("y", "FP32", (-1,)),))
         self.check = RequestCheck(self.contract)
-        self.infer, self.ready = infer, ready
+        self.infer, self.run_now, self.ready = infer, doubled, ready
+        self.release, self.lane = ReleaseName("double", "4"), self
+        self.noted: list[Any] = []
+
+    def begin(self, request: Request) -> None:
+        self.noted.append(request)
+
+    def note(self, call: Call, arrays: Sequence[Array]) -> None:
+        self.noted.append(arrays)
+
+    def work(self, function: Callable[[], Any], deadline: float | None = None) -> "Future[Any]":
+        """A lane whose thread is done at once."""
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(function())
+        return done
 
 
 class Models:
@@ -70,7 +85,7 @@ def framed(message: bytes, flag: int = 0) -> bytes:
     return struct.pack(">BI", flag, len(message)) + message
 
 
-def message(name: str, **fields: Any) -> bytes:
+def message(name: str, /, **fields: Any) -> bytes:
     octets: bytes = message_class(name if "." in name else f"inference.{name}")(**fields).SerializeToString()
     return octets
 
@@ -109,14 +124,37 @@ def status(answer: Answer | Future[Answer]) -> tuple[int, str]:
     return int(headers["grpc-status"]), unquote(headers["grpc-message"])
 
 
-def asked(method: str, name: str, to: GrpcService | None = None, **fields: Any) -> Any:
-    return told(sent(request(method, framed(message(f"{name}Request", **fields))), to), f"{name}Response")
+def asked(method: str, kind: str, to: GrpcService | None = None, /, **fields: Any) -> Any:
+    return told(sent(request(method, framed(message(f"{kind}Request", **fields))), to), f"{kind}Response")
 
 
 def test_an_inference_is_answered_at_once() -> None:
     answer = told(sent(request("ModelInfer", framed(INFER))), "ModelInferResponse")
     assert (answer.model_name, answer.model_version, answer.id) == ("double", "4", "mine")
     assert np.frombuffer(answer.raw_output_contents[0], np.float32).tolist() == [2, 4]
+
+
+def test_what_was_asked_and_answered_is_noted_for_who_watches() -> None:
+    served = Doubling()
+    told(
+        sent(request("ModelInfer", framed(INFER)), GrpcService(Models(served), lambda: True, 99)),
+        "ModelInferResponse",
+    )
+    asked, arrays = served.noted
+    assert asked.path == "/inference.GRPCInferenceService/ModelInfer"
+    assert arrays[0].tolist() == [2, 4]
+
+
+async def test_a_large_message_is_run_in_a_thread_of_the_lane() -> None:
+    values = np.ones(1 << 17, np.float32)
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [len(values)]}]
+    large = message(
+        "ModelInferRequest", model_name="double", inputs=inputs, raw_input_contents=[values.tobytes()]
+    )
+    answer = sent(request("ModelInfer", framed(large)), service(body_bytes=1 << 20))
+    assert isinstance(answer, Future)
+    output = told(await answer, "ModelInferResponse").raw_output_contents[0]
+    assert output == (values * 2).tobytes()
 
 
 def test_the_server_is_live_and_ready_unless_it_drains() -> None:
