@@ -20,6 +20,7 @@ from v2serve.observe.reference import Place, Reference
 from v2serve.tensors import Array
 
 _CALLS = 8192  # that wait to be folded
+_BITE = 2048  # calls of one fold: a millisecond
 _HELD_BYTES = 8 << 20
 _ROWS = 20_000  # of one fold
 _VALUES = 400_000  # of one fold
@@ -52,11 +53,14 @@ _Counts = npt.NDArray[np.int64]
 _Shares = npt.NDArray[np.float64]
 
 
-def stability_index(counts: _Counts, expected: _Shares) -> float:
-    """The formula above; `counts` and `expected` shares of the same bins."""
-    actual = np.maximum(counts / counts.sum(), _SMALLEST_SHARE)
+def stability_indexes(counts: _Counts, expected: _Shares, starts: npt.NDArray[np.intp]) -> _Shares:
+    """The formula above for each part that begins at `starts`; a part without a row is no number."""
+    totals = np.add.reduceat(counts, starts)
+    rows = np.repeat(np.maximum(totals, 1), np.diff([*starts, len(counts)]))
+    actual = np.maximum(counts / rows, _SMALLEST_SHARE)
     floored = np.maximum(expected, _SMALLEST_SHARE)
-    return float(np.sum((actual - floored) * np.log(actual / floored)))
+    indexes: _Shares = np.add.reduceat((actual - floored) * np.log(actual / floored), starts)
+    return np.where(totals > 0, indexes, np.nan)
 
 
 class Window:
@@ -91,7 +95,6 @@ class _Features:
 
     def __init__(self, reference: Reference) -> None:
         features = reference.features
-        self.names = [feature.name for feature in features]
         self.starts = np.cumsum([0, *(len(feature.shares) for feature in features)])
         self.expected = np.array([share for feature in features for share in feature.shares])
         self._edges = [np.array(feature.quantiles) for feature in features]
@@ -164,7 +167,9 @@ class DriftStatistics:
         self, reference: Reference, place: Place, own: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`own` is the labels' text of the release, as Release.labels() makes it."""
-        self._own = f"{own}," if own else ""
+        self._own = own
+        self._own_feature = [_joined_labels(own, "feature", feature.name) for feature in reference.features]
+        self._own_class = [_joined_labels(own, "class", name) for name in (*reference.classes, _OTHER)]
         self._place = place
         self._first = place.inputs[0]
         self._single = len(place.inputs) == 1
@@ -190,7 +195,10 @@ class DriftStatistics:
             self._room -= array.nbytes
         elif not (arrays := self._kept(feeds)):
             return
-        self._pending.append((arrays, self._answer(wanted, outputs)))
+        answer = self._answer(wanted, outputs)
+        if answer is not None:
+            self._room -= answer.nbytes
+        self._pending.append((arrays, answer))
 
     def _answer(self, wanted: Sequence[TensorSpec], outputs: Sequence[Array]) -> Array | None:
         """The output with the classes, if the caller wanted it: mostly where the contract has it."""
@@ -209,25 +217,29 @@ class DriftStatistics:
         if any(array.shape[0] != rows for array in arrays):
             self._dropped += rows
             return []
-        step = max(-(-arrays[0].size * len(arrays) // _VALUES), 1)
-        kept = [array[::step].copy() for array in arrays]
+        most = rows * _VALUES // max(arrays[0].size * len(arrays), 1)
+        kept = [_evenly(array, most).copy() for array in arrays]
         self._dropped += rows - kept[0].shape[0]
         self._room -= sum(array.nbytes for array in kept)
         return kept
 
-    def fold(self) -> None:
-        """Count what was noted; of more than 20,000 rows or 400,000 values an even sample."""
-        pending, self._pending, self._room = self._pending, [], _HELD_BYTES
-        if not pending:
-            return
+    def fold(self) -> bool:
+        """Count the next 2,048 calls that were noted, 20,000 rows or 400,000 values of them; whether more are left."""
+        pending, self._pending = self._pending[:_BITE], self._pending[_BITE:]
+        if not self._pending:
+            self._room = _HELD_BYTES
+        if pending:
+            self._count(pending)
+        return bool(self._pending)
+
+    def _count(self, pending: Sequence[tuple[Sequence[Array], Array | None]]) -> None:
         matrix = self._joined([arrays for arrays, _ in pending])
-        step = -(-len(matrix) // max(min(_ROWS, _VALUES // matrix.shape[1]), 1)) or 1
-        taken = matrix[::step]
+        taken = _evenly(matrix, min(_ROWS, _VALUES // matrix.shape[1]))
         self._dropped += len(matrix) - len(taken)
         self._window.add(self._features.add(taken))
-        answers = [answer.reshape(-1) for _, answer in pending if answer is not None]
+        answers = [answer for _, answer in pending if answer is not None]
         if answers:
-            self._predicted.add(self._classes.add(np.concatenate(answers)[::step]))
+            self._predicted.add(self._classes.add(_evenly(np.concatenate(answers).reshape(-1), _ROWS)))
 
     def _joined(self, calls: Iterable[Sequence[Array]]) -> Array:
         columns = [np.concatenate(parts) for parts in zip(*calls, strict=True)]
@@ -235,17 +247,19 @@ class DriftStatistics:
 
     def samples(self) -> Iterator[Sample]:
         features, window = self._features, self._window.total()
-        for index, name in enumerate(features.names):
-            own = self._own + labels((("feature", name),))
-            yield from self._moments(index, own)
-            bins = slice(features.starts[index], features.starts[index + 1])
-            for number, count in enumerate(features.bins[bins].tolist()):
+        starts = features.starts[:-1]
+        indexes = stability_indexes(window, features.expected, starts).tolist()
+        rows = np.add.reduceat(window, starts).tolist()
+        bins = features.bins.tolist()
+        for feature, own in enumerate(self._own_feature):
+            yield from self._moments(feature, own)
+            for number, count in enumerate(bins[features.starts[feature] : features.starts[feature + 1]]):
                 yield Sample(_BIN, f'bin="{number}",{own}', count)
-            if window[bins].any():
-                yield Sample(_INDEX, own, stability_index(window[bins], features.expected[bins]))
-                yield Sample(_WINDOW, own, int(window[bins].sum()))
+            yield Sample(_WINDOW, own, rows[feature])
+            if rows[feature]:
+                yield Sample(_INDEX, own, indexes[feature])
         yield from self._class_samples()
-        yield Sample(_DROPPED, self._own.rstrip(","), self._dropped)
+        yield Sample(_DROPPED, self._own, self._dropped)
 
     def _moments(self, index: int, own: str) -> Iterator[Sample]:
         features = self._features
@@ -264,8 +278,18 @@ class DriftStatistics:
         classes = self._classes
         if self._place.label is None:
             return
-        for name, count in zip(classes.names, classes.counts.tolist(), strict=True):
-            yield Sample(_PREDICTED, self._own + labels((("class", name),)), count)
+        for own, count in zip(self._own_class, classes.counts.tolist(), strict=True):
+            yield Sample(_PREDICTED, own, count)
         window = self._predicted.total()
         if window.any():
-            yield Sample(_PREDICTED_INDEX, self._own.rstrip(","), stability_index(window, classes.expected))
+            index = stability_indexes(window, classes.expected, np.array([0]))
+            yield Sample(_PREDICTED_INDEX, self._own, index.item())
+
+
+def _evenly(array: Array, most: int) -> Array:
+    """At most so many rows, at equal distances: every caller is heard."""
+    return array[:: max(-(-array.shape[0] // max(most, 1)), 1)]
+
+
+def _joined_labels(own: str, name: str, value: str) -> str:
+    return ",".join(filter(None, (own, labels(((name, value),)))))

@@ -5,43 +5,32 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from v2serve.contract import Contract
 from v2serve.observe.access_log import AccessLog, Entry
 from v2serve.observe.drift import DriftStatistics
 from v2serve.observe.exposition import Exposition, Family, Sample
 from v2serve.observe.metrics import GRPC, LEFT, LaneCounts, ModelMetrics, Release, WireCounts, WireMetrics
+from v2serve.observe.outcome import Outcome, grpc_status
 from v2serve.observe.process import Process
 from v2serve.observe.reference import load_reference
 from v2serve.observe.traces import open_traces, read_parent
 from v2serve.wire.exchange import Answer, Request
 
-if TYPE_CHECKING:
-    from v2serve.observe.spans import Spans
-
 _FOLD_SECONDS = 0.2
-_NOBODY = Release("", None, "")
+_BREATH_SECONDS = 0.005  # between two bites: requests are answered meanwhile
 _OTHERS = Family("v2serve_other_requests", "counter", "Answers that are no inference, by HTTP status")
-
-# google/rpc/code.proto says which HTTP status each code of gRPC stands for.
-_GRPC_STATUS = {
-    "0": 200, "1": LEFT, "2": 500, "3": 400, "4": 504, "5": 404, "6": 409, "7": 403, "8": 429,
-    "9": 400, "10": 409, "11": 400, "12": 501, "13": 500, "14": 503, "15": 500, "16": 401,
-}  # fmt: skip
 
 
 class Watched:
     """One release as the observer sees it; the application keeps it beside the release."""
 
-    __slots__ = ("drift", "metrics", "release", "tags")
+    __slots__ = ("drift", "metrics", "release")
 
     def __init__(self, release: Release, metrics: ModelMetrics, drift: DriftStatistics | None) -> None:
         self.release = release
         self.metrics = metrics
         self.drift = drift
-        told = {"name": release.model, "version": release.version, "digest": release.digest}
-        self.tags = {f"v2serve.model.{key}": value for key, value in told.items() if value}
 
 
 class Observer:
@@ -106,12 +95,13 @@ class Observer:
             self._others[status] += 1
         else:
             if protocol == GRPC and answer is not None:
-                status = _grpc_status(answer)
+                status = grpc_status(answer)
             metrics = watched.metrics
             metrics.in_flight -= 1
             metrics.observe(protocol, status, seconds, len(request.body), size)
         if self._tells:
-            self._tell(request, status, size, seconds, watched, protocol, call_id)
+            release = None if watched is None else watched.release
+            self._tell(Outcome(request, answer, status, size, seconds, release, protocol, call_id))
 
     def render(self, accept: str = "") -> tuple[str, bytes]:
         """The content type and the text of /metrics."""
@@ -129,62 +119,31 @@ class Observer:
         """Write the log and send the spans that are left; blocks for at most a second each."""
         if self._timer is not None:
             self._timer.cancel()
-        self.fold()
+        while self.fold():
+            pass
         for last in (self._log, self._spans):
             if last is not None:
                 last.close()
 
-    def fold(self) -> None:
-        for watched in self._watched:
-            if watched.drift is not None:
-                watched.drift.fold()
+    def fold(self) -> bool:
+        """One bite of work; whether more is left."""
         if self._log is not None:
             self._log.flush()
+        left = [watched.drift.fold() for watched in self._watched if watched.drift is not None]
+        return any(left)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self.start(loop)  # first: the next fold comes whatever becomes of this one
-        self.fold()
+        if self.fold() and self._timer is not None:
+            self._timer.cancel()
+            self._timer = loop.call_later(_BREATH_SECONDS, self._tick, loop)
 
-    def _tell(
-        self,
-        request: Request,
-        status: int,
-        size: int,
-        seconds: float,
-        watched: Watched | None,
-        protocol: str,
-        call_id: str | None,
-    ) -> None:
-        trace = 0
-        if watched is not None and self._spans is not None:
-            trace = _trace(self._spans, request, status, seconds, watched, protocol)
-        log = self._log
-        if log is not None and log.chosen(status):
-            release = _NOBODY if watched is None else watched.release
-            shown = f"{trace:032x}" if trace else _callers_trace(request)
-            log.note(
-                Entry(
-                    time.time(), request.method, request.path, status,
-                    release.model or None, release.version, release.digest or None, call_id,
-                    seconds * 1000, len(request.body), size, request.http, protocol, shown,
-                )
-            )  # fmt: skip
-
-
-def _trace(
-    spans: "Spans", request: Request, status: int, seconds: float, watched: Watched, protocol: str
-) -> int:
-    """The trace id of the request's span; 0 if it is not recorded."""
-    headers = request.headers
-    text = headers.get("traceparent")
-    parent = None if text is None else read_parent(text)
-    trace = spans.sampling.trace_id(parent)
-    if trace:
-        end = time.time_ns()
-        begin = end - int(seconds * 1e9)
-        state = headers.get("tracestate")
-        spans.finish(trace, parent, state, request, status, protocol, watched.tags, begin, end)
-    return trace
+    def _tell(self, outcome: Outcome) -> None:
+        inference = outcome.release is not None
+        trace = self._spans.note(outcome) if self._spans is not None and inference else 0
+        if self._log is not None and self._log.chosen(outcome.status):
+            shown = f"{trace:032x}" if trace else _callers_trace(outcome.request)
+            self._log.note(_entry(outcome, shown))
 
 
 def _callers_trace(request: Request) -> str | None:
@@ -192,9 +151,10 @@ def _callers_trace(request: Request) -> str | None:
     return parent and parent.trace
 
 
-def _grpc_status(answer: Answer) -> int:
-    """The HTTP status that stands for the outcome of a gRPC call."""
-    for name, value in answer.trailers or answer.headers:
-        if name == "grpc-status":
-            return _GRPC_STATUS.get(value, 500)
-    return answer.status
+def _entry(outcome: Outcome, trace: str | None) -> Entry:
+    request, _, status, size, seconds, release, protocol, call_id = outcome
+    model, version, digest, _ = release or (None, None, None, None)
+    return Entry(
+        time.time(), request.method, request.path, status, model, version, digest, call_id,
+        seconds * 1000, len(request.body), size, request.http, protocol, trace,
+    )  # fmt: skip

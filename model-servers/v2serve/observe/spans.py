@@ -3,7 +3,8 @@
 Attributes are the semantic conventions of HTTP and RPC servers, 1.x; those of the release are `v2serve.model.*`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from threading import Thread
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,15 +25,16 @@ from opentelemetry.trace import (
 )
 
 from v2serve.observe.exposition import Family, Sample
-from v2serve.observe.metrics import GRPC, LEFT
-from v2serve.observe.traces import Parent, Sampling
-from v2serve.wire.exchange import Request
+from v2serve.observe.metrics import GRPC, LEFT, Release
+from v2serve.observe.outcome import Outcome, grpc_code
+from v2serve.observe.traces import Parent, Sampling, read_parent, read_state
+from v2serve.wire.exchange import Answer
 
 _SPANS = Family("v2serve_spans", "counter", "Spans, by what became of them")
 _MODELS = "/v2/models/{model_name}/infer"
 _VERSIONS = "/v2/models/{model_name}/versions/{model_version}/infer"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"))
-_LONGEST_TRACESTATE = 512  # the specification asks for this much; longer ones are not passed on
+_NAMES = {"model": "name"}
 _ERROR = Status(StatusCode.ERROR)
 
 Attributes = dict[str, str | int]
@@ -91,27 +93,27 @@ class Spans:
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer("v2serve")
 
-    def finish(
-        self,
-        trace: int,
-        parent: Parent | None,
-        state: str | None,
-        request: Request,
-        status: int,
-        protocol: str,
-        tags: Mapping[str, str],
-        begin: int,
-        end: int,
-    ) -> None:
-        """One span from `begin` to `end`, nanoseconds since 1970; `trace` comes from the sampling."""
-        self._made += 1
-        self._ids.trace = trace
-        context = None if parent is None else set_span_in_context(NonRecordingSpan(_remote(parent, state)))
-        name, attributes = described(request, status, protocol, tags)
+    def note(self, outcome: Outcome) -> int:
+        """The trace of a request that was answered just now; 0: it is not recorded."""
+        headers = outcome.request.headers
+        text = headers.get("traceparent")
+        parent = None if text is None else read_parent(text)
+        trace = self.sampling.trace_id(parent)
+        if trace:
+            self._ids.trace = trace
+            self._record(outcome, parent and _remote(parent, headers.get("tracestate")))
+        return trace
+
+    def _record(self, outcome: Outcome, parent: SpanContext | None) -> None:
+        end = time.time_ns()
+        begin = end - int(outcome.seconds * 1e9)
+        context = None if parent is None else set_span_in_context(NonRecordingSpan(parent))
+        name, attributes = described(outcome)
         span = self._tracer.start_span(name, context, SpanKind.SERVER, attributes, start_time=begin)
         if "error.type" in attributes:
             span.set_status(_ERROR)
         span.end(end)
+        self._made += 1
 
     def samples(self) -> Iterator[Sample]:
         counted = self._counted
@@ -126,40 +128,46 @@ class Spans:
         closing.join(seconds)
 
 
-def described(
-    request: Request, status: int, protocol: str, tags: Mapping[str, str]
-) -> tuple[str, Attributes]:
-    """The name and the attributes of a span; 499: the caller left before the answer."""
+def described(outcome: Outcome) -> tuple[str, Attributes]:
+    """The name and the attributes of a span."""
+    request, status = outcome.request, outcome.status
     method = request.method if request.method in _METHODS else "_OTHER"
-    path = request.path.encode(errors="replace").decode()  # no text: it would cost the whole batch
-    route = path[1:] if protocol == GRPC else _VERSIONS if "/versions/" in path else _MODELS
+    path = request.path.encode(errors="replace").decode()  # one that is no text would cost the whole batch
     attributes: Attributes = {
-        **tags,
         "http.request.method": method,
         "url.path": path,
         "url.scheme": "http",
         "network.protocol.version": request.http,
-        "v2serve.protocol": protocol,
-        "http.response.status_code": status,
+        "v2serve.protocol": outcome.protocol,
+        **_release_attributes(outcome.release),
     }
-    if protocol == GRPC:
-        attributes |= {"rpc.system": "grpc", "http.response.status_code": 200}
-    else:
-        attributes["http.route"] = route
     if status >= LEFT:
         attributes["error.type"] = "client_disconnected" if status == LEFT else str(status)
-    return (route if protocol == GRPC else f"{method} {route}"), attributes
+    if outcome.protocol == GRPC:
+        return path[1:], attributes | _grpc_attributes(path, outcome.answer)
+    if status != LEFT:
+        attributes["http.response.status_code"] = status
+    attributes["http.route"] = route = _VERSIONS if "/versions/" in path else _MODELS
+    return f"{method} {route}", attributes
+
+
+def _release_attributes(release: Release | None) -> Attributes:
+    told = {} if release is None else release._asdict()
+    return {f"v2serve.model.{_NAMES.get(key, key)}": value for key, value in told.items() if value}
+
+
+def _grpc_attributes(path: str, answer: Answer | None) -> Attributes:
+    service, _, method = path[1:].partition("/")
+    told: Attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    if answer is not None and (code := grpc_code(answer)) is not None:
+        told |= {"rpc.grpc.status_code": code, "http.response.status_code": answer.status}
+    return told
 
 
 def _remote(parent: Parent, state: str | None) -> SpanContext:
     flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)
-    return SpanContext(int(parent.trace, 16), int(parent.span, 16), True, flags, _state(state))
-
-
-def _state(text: str | None) -> TraceState:
-    if text is None or len(text) > _LONGEST_TRACESTATE:
-        return TraceState()
-    return TraceState.from_header([text])
+    members = TraceState(read_state(state))  # read by us, for the SDK's reader logs what callers send
+    return SpanContext(int(parent.trace, 16), int(parent.span, 16), True, flags, members)
 
 
 def _resource() -> Resource:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("v2serve")
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_KEY = r"[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
+_MEMBER = re.compile(rf"({_KEY})=([ -+\--<>-~]{{0,255}}[!-+\--<>-~])", re.ASCII)
+_LONGEST_STATE, _MOST_MEMBERS = 512, 32  # the specification asks for this much; more is not passed on
 _ALL = 1 << 64
 _LOW = _ALL - 1
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -39,6 +42,16 @@ def read_parent(text: str | None) -> Parent | None:
     if version == "ff" or (version == "00" and more) or not trace.strip("0") or not span.strip("0"):
         return None
     return Parent(trace, span, bool(int(flags, 16) & 1))
+
+
+def read_state(text: str | None) -> list[tuple[str, str]]:
+    """The members of a tracestate header; none of one that is malformed: the specification tells us to drop it."""
+    if text is None or len(text) > _LONGEST_STATE:
+        return []
+    members = [member for part in text.split(",") if (member := part.strip(" \t"))]
+    pairs = [(match[1], match[2]) for member in members if (match := _MEMBER.fullmatch(member))]
+    whole = len(pairs) == len(members) <= _MOST_MEMBERS and len(dict(pairs)) == len(pairs)
+    return pairs if whole else []
 
 
 class Sampling(NamedTuple):
