@@ -224,6 +224,18 @@ def empty_line_first(probe: Probe) -> str:
     return "answered"
 
 
+def upgrade(probe: Probe) -> str:
+    """What a client asks that would rather speak HTTP/2: switched, or answered as it came."""
+    content = body(probe)
+    settings = [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")]
+    sent = probe.message("POST", probe.infer_path, content, [JSON, *settings])
+    with probe.connect() as connection:
+        connection.send(sent)
+        first = connection.head()
+    expect(first.status in (101, 200), f"{first.status} {first.headers}")
+    return "switched" if first.status == 101 else "answered in HTTP/1.1"
+
+
 def header_names(probe: Probe) -> str:
     body = _body(probe)
     content = head_of("POST", probe.infer_path, [
@@ -289,6 +301,7 @@ RULES = (
          version_10),
     Rule("http1.absolute", MUST, sources.http1("3.2.2 absolute-form"), "the absolute form of a target is taken",
          absolute_form),
+    Rule("http1.upgrade", MUST, sources.http("7.8 Upgrade"), "an upgrade is done or ignored", upgrade),
     Rule("http1.empty-line", SHOULD, sources.http1("2.2 Message Parsing"), "an empty line first is ignored",
          empty_line_first),
     Rule("http1.path.encoded", SHOULD, sources.http("4.2.3 Normalization"), "%68 in a path is h", encoded_path),

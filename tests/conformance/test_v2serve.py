@@ -1,4 +1,4 @@
-"""v2serve departs from no rule, and leaves out only what is written here."""
+"""v2serve departs from no rule, and offers everything that a rule lets a server leave out."""
 
 import pytest
 
@@ -11,15 +11,12 @@ NOT_APPLICABLE = {
     "version.none": "versions are served",
     "binary.fp16": "the model has no FP16",
 }
-NOT_OFFERED = {"encoding.gzip.answer", "encoding.zstd.answer"}
 
 
 @pytest.mark.parametrize("rule", suite.RULES, ids=lambda rule: rule.id)
 def test_v2serve_conforms(rule: Rule, probe: Probe) -> None:
     found = judge(rule, probe)
-    if rule.id in NOT_OFFERED:
-        assert found.verdict is Verdict.NOT_OFFERED, found.seen
-    elif found.verdict is Verdict.NOT_APPLICABLE:
+    if found.verdict is Verdict.NOT_APPLICABLE:
         assert NOT_APPLICABLE.get(rule.id, "accepted") in found.seen
     else:
         assert found.verdict is Verdict.CONFORMS, found.seen
