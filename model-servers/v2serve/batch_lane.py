@@ -72,7 +72,7 @@ class BatchLane:
         self._threads.check()
         if len(self._waiting) >= self._limits.queue + self._limits.max_batch * (self._most - self._active):
             self._refused += 1
-            raise self._threads.full(len(self._waiting))
+            raise self._threads.full(-(-len(self._waiting) // self._limits.max_batch))
         future: Future[Sequence[Array]] = asyncio.get_running_loop().create_future()
         self._waiting.append(self._entry(call, future))
         if self._active < self._most:

@@ -1,5 +1,6 @@
 """Several calls as one run of the graph: each gets the rows it would get alone, and only its own failure."""
 
+import math
 import time
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from v2serve.tensors import Array
 
 # Larger matrices are summed in another order.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
+_ROUNDS = 3  # the first one allocates
 
-Outcome = Any | BaseException  # what a future is told
+Outcome = Any  # what a future is told: arrays, or the exception
 
 
 class _Part(NamedTuple):
@@ -74,9 +76,11 @@ def rehearse(pipeline: Pipeline, calls: Sequence[Call], max_rows: int) -> float:
         raise ArtifactError(
             f"golden.json: its requests do not fit twice into {max_rows} rows; make them smaller"
         )
-    begin = time.perf_counter()
-    together = _shared(pipeline, full)
-    seconds = time.perf_counter() - begin
+    seconds = math.inf
+    for _ in range(_ROUNDS):
+        begin = time.perf_counter()
+        together = _shared(pipeline, full)
+        seconds = min(seconds, time.perf_counter() - begin)
     for index, part in enumerate(full[: len(same) + 1]):
         if together is None or not _equal(together[index], _alone(pipeline, part)):
             raise ArtifactError(

@@ -10,7 +10,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # type: ignore[import-untyped]
 
 from v2serve.artifact import ArtifactError
-from v2serve.contract import TensorSpec, load_contract
+from v2serve.contract import TensorSpec
 from v2serve.protocol import Datatype, Refusal
 from v2serve.tensors import Array
 
@@ -60,11 +60,11 @@ class Runtime(NamedTuple):
 
 
 class GraphTensor(NamedTuple):
-    """An input or output of the graph; a size is a number, a symbol, or None where the graph is silent."""
+    """An input or output of the graph; a size is a number or a symbol, and None is silence (or a scalar)."""
 
     name: str
     datatype: Datatype | None
-    shape: Sequence[int | str | None]
+    shape: Sequence[int | str | None] | None
     type: str  # in ONNX Runtime's words
 
 
@@ -84,16 +84,6 @@ class Session:
 
     def run(self, outputs: list[str], feeds: dict[str, Array]) -> Sequence[Array]:
         """The named outputs, in that order; Refusal 400 if the input's values are at fault, else 500."""
-        arrays = self.run_text(outputs, feeds)
-        if self._gives_text:
-            return [
-                _each(_to_bytes, array) if name in self._gives_text else array
-                for name, array in zip(outputs, arrays, strict=True)
-            ]
-        return arrays
-
-    def run_text(self, outputs: list[str], feeds: dict[str, Array]) -> Sequence[Array]:
-        """As `run`, but strings come as ONNX Runtime gives them."""
         if self._symbols:
             _check_symbols(self._symbols, feeds)
         if self._texts:
@@ -102,18 +92,12 @@ class Session:
             arrays: Sequence[Array] = self._run(outputs, feeds, None)
         except _RUN_ERRORS as error:
             raise _refusal(error, feeds) from error
+        if self._gives_text:
+            return [
+                _each(_to_bytes, array) if name in self._gives_text else array
+                for name, array in zip(outputs, arrays, strict=True)
+            ]
         return arrays
-
-
-class OnnxModel:
-    """A contract and its graph, for the server of JSON only."""
-
-    def __init__(self, folder: Path, threads: int) -> None:
-        self.contract = load_contract(folder)
-        session = Session(folder, Runtime(threads))
-        check_graph("inputs", self.contract.inputs, session.inputs)
-        check_graph("outputs", self.contract.outputs, session.outputs)
-        self.run = session.run_text
 
 
 def _session(path: Path, runtime: Runtime) -> ort.InferenceSession:
@@ -139,7 +123,7 @@ def _check_providers(names: Sequence[str]) -> None:
 
 
 def _tensor(node: ort.NodeArg) -> GraphTensor:
-    return GraphTensor(node.name, _ONNX_TYPES.get(node.type), node.shape, node.type)
+    return GraphTensor(node.name, _ONNX_TYPES.get(node.type), node.shape or None, node.type)
 
 
 def check_graph(field: str, specs: Sequence[TensorSpec], graph: Mapping[str, GraphTensor]) -> None:
@@ -153,7 +137,7 @@ def check_graph(field: str, specs: Sequence[TensorSpec], graph: Mapping[str, Gra
             raise ArtifactError(
                 f"contract.json: {spec.name}: {spec.datatype} is not the graph's {tensor.type}"
             )
-        if tensor.shape and not _fits(spec.shape, tensor.shape):
+        if tensor.shape is not None and not _fits(spec.shape, tensor.shape):
             raise ArtifactError(
                 f"contract.json: {spec.name}: shape {list(spec.shape)} is not the graph's {tensor.shape}"
             )
@@ -183,7 +167,7 @@ def _shared_symbols(tensors: Iterable[GraphTensor]) -> Symbols:
     """The symbolic sizes that occur more than once, and where: {"N": [("a", 0), ("b", 0)]}."""
     places: Symbols = {}
     for tensor in tensors:
-        for axis, size in enumerate(tensor.shape):
+        for axis, size in enumerate(tensor.shape or ()):
             if isinstance(size, str):
                 places.setdefault(size, []).append((tensor.name, axis))
     return {symbol: where for symbol, where in places.items() if len(where) > 1}

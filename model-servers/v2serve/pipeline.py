@@ -105,8 +105,7 @@ class Pipeline:
     def _fitted(self, function: str, given: object, tensor: GraphTensor) -> Array:
         array = _as_bytes(given) if tensor.datatype == "BYTES" else given
         if not isinstance(array, np.ndarray) or not _fits(array, tensor):
-            size = [size if isinstance(size, int) else -1 for size in tensor.shape]
-            wanted = f"{tensor.datatype} {size}"
+            wanted = f"{tensor.datatype} {_size(tensor)}"
             raise self._broken(f"{function}: {tensor.name}: got {_told(given)}, wanted {wanted}")
         return array
 
@@ -146,15 +145,20 @@ def _as_bytes(given: object) -> object:
 
 
 def _fits(array: Array, tensor: GraphTensor) -> bool:
-    """A graph that is silent about the rank has shape []: of that, anything fits."""
     if tensor.datatype is None or array.dtype != DTYPES[tensor.datatype]:
         return False
-    if not tensor.shape and tensor.datatype != tensor.type:
+    if tensor.shape is None:
         return True
     return array.ndim == len(tensor.shape) and all(
         not isinstance(size, int) or size < 0 or size == given
         for given, size in zip(array.shape, tensor.shape, strict=True)
     )
+
+
+def _size(tensor: GraphTensor) -> object:
+    if tensor.shape is None:
+        return "of any shape"
+    return [size if isinstance(size, int) else -1 for size in tensor.shape]
 
 
 def _told(given: object) -> str:

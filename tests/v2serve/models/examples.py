@@ -1,7 +1,8 @@
 """Artifacts of every kind that a lane or a pipeline treats in its own way, made from a few lines each."""
 
 import json
-from collections.abc import Mapping
+from asyncio import Future
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from v2serve.lanes import LaneLimits
 from v2serve.model import Runtime
 from v2serve.protocol import Datatype
 from v2serve.released import ModelRelease, Served, load
-from v2serve.tensors import DTYPES
+from v2serve.tensors import DTYPES, Array
 
 Spec = dict[str, Any]
 
@@ -76,6 +77,17 @@ def postprocess(outputs, inputs, parameters):
         raise BadInput(f"parameter k: {k}; give 1 to {scores.shape[1]}")
     classes = np.argsort(-scores, axis=1)[:, :k]
     return {"classes": classes, "scores": np.take_along_axis(scores, classes, axis=1)}
+'''
+
+
+SLOW_CODE = '''
+"""As slow as the request's parameter says, in seconds."""
+import time
+
+
+def preprocess(inputs, parameters):
+    time.sleep(parameters.get("seconds", 0))
+    return inputs
 '''
 
 
@@ -171,8 +183,13 @@ def passing(folder: Path, code: str, datatype: Datatype = "FP32", shape: tuple[i
     )
 
 
+def slow_model(folder: Path) -> str:
+    """y = x after as many seconds as the parameter `seconds` says."""
+    return passing(folder, SLOW_CODE)
+
+
 def wide(width: int = 64, layers: int = 2) -> Graph:
-    """A perceptron whose single row costs as much memory traffic as many rows do."""
+    """A perceptron; of width 2048 with 3 layers, a row waits for 50 MB of weights, and so do 16 rows together."""
     generator = np.random.default_rng(0)
     scale = (2 / width) ** 0.5
     nodes: list[onnx.NodeProto] = []
@@ -213,3 +230,17 @@ def call(served: Served, values: Mapping[str, Any], *wanted: str, **parameters: 
     feeds = {name: np.array(value, types[name]) for name, value in values.items()}
     specs = [spec for spec in served.contract.outputs if not wanted or spec.name in wanted]
     return Call(feeds, specs, parameters=parameters)
+
+
+def at_once(served: Served, asked: Call) -> list[Array]:
+    """The answer of an inline lane."""
+    answer = served.infer(asked)
+    assert not isinstance(answer, Future)
+    return list(answer)
+
+
+def later(served: Served, asked: Call) -> "Future[Sequence[Array]]":
+    """The answer that another lane promises."""
+    answer = served.infer(asked)
+    assert isinstance(answer, Future)
+    return answer

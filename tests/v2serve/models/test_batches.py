@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.v2serve.artifacts import identity, lookup
-from tests.v2serve.models.examples import call, loaded, passing, text_model, wide, write_graph
+from tests.v2serve.models.examples import call, later, loaded, passing, text_model, wide, write_graph
 from v2serve.batch_lane import BatchLane
 from v2serve.batches import run_together
 from v2serve.call import Call
@@ -41,7 +41,7 @@ class Counting:
         self._infer = pipeline._infer
         self._gate = gate
 
-    def __call__(self, names: list[str], feeds: dict[str, Array]) -> Any:
+    def __call__(self, names: list[str], feeds: dict[str, Array], /) -> Sequence[Array]:
         self.rows.append(len(next(iter(feeds.values()))))
         self.names.append(names)
         if self._gate is not None:
@@ -58,8 +58,9 @@ def counted(served: Served, gate: threading.Event | None = None) -> Counting:
     pipeline = pipeline_of(served)
     if isinstance(pipeline._infer, Counting):
         pipeline._infer = pipeline._infer._infer
-    pipeline._infer = Counting(pipeline, gate)
-    return pipeline._infer
+    counting = Counting(pipeline, gate)
+    pipeline._infer = counting
+    return counting
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ async def test_calls_of_one_turn_of_the_loop_share_a_run(perceptron: Served) -> 
     counting = counted(perceptron)
     before = dict(perceptron.lane.batches)
     calls = [rows_call(perceptron, 1, seed) for seed in range(11)]
-    answers = await asyncio.gather(*(perceptron.infer(one) for one in calls))  # type: ignore[arg-type]
+    answers = await asyncio.gather(*(later(perceptron, one) for one in calls))
     assert counting.rows == [8, 3]
     for one, answer in zip(calls, answers, strict=True):
         np.testing.assert_allclose(answer[0], pipeline_of(perceptron).run(one)[0], rtol=1e-5, atol=1e-5)
@@ -196,8 +197,9 @@ def single(lane: BatchLane, seed: int = 0) -> Call:
 
 
 def watched(lane: BatchLane, gate: threading.Event) -> Counting:
-    lane._pipeline._infer = Counting(lane._pipeline, gate)
-    return lane._pipeline._infer
+    counting = Counting(lane._pipeline, gate)
+    lane._pipeline._infer = counting
+    return counting
 
 
 async def until(condition: Any) -> None:
@@ -282,7 +284,7 @@ async def test_a_late_call_of_an_inline_batch_is_504(perceptron: Served) -> None
     late.deadline = time.perf_counter() - 1
     before = perceptron.lane.expired
     with pytest.raises(Refusal) as caught:
-        await perceptron.infer(late)  # type: ignore[misc]
+        await later(perceptron, late)
     assert caught.value.status == 504
     assert perceptron.lane.expired == before + 1
 
@@ -324,5 +326,5 @@ async def test_a_model_with_code_batches_in_a_thread(tmp_path: Path) -> None:
     code = "def preprocess(inputs, parameters):\n    return inputs\n"
     served = loaded(tmp_path, passing(tmp_path, code), LaneLimits(max_batch=8))
     assert isinstance(served.lane, BatchLane)
-    answers = await asyncio.gather(*(served.infer(call(served, {"x": [n]})) for n in range(3)))  # type: ignore[arg-type]
+    answers = await asyncio.gather(*(later(served, call(served, {"x": [n]})) for n in range(3)))
     assert [answer[0].tolist() for answer in answers] == [[0], [1], [2]]

@@ -68,12 +68,13 @@ def test_executing_model_py_leaves_the_artifact_and_the_path_of_modules_alone(tm
 
 def test_two_models_have_a_module_each(tmp_path: Path) -> None:
     for offset in (0, 1):
-        code = f"OFFSET = {offset}\n\n\ndef postprocess(outputs, inputs, parameters):\n    return OFFSET\n"
+        code = f"OFFSET = {offset}\n\n\ndef postprocess(outputs, inputs, parameters):\n    return {{'x': OFFSET}}\n"
         passing(tmp_path / str(offset), code)
     first, second = (load_code(tmp_path / str(offset), "same").postprocess for offset in (0, 1))
     assert first is not None
     assert second is not None
-    assert (first({}, {}, {}), second({}, {}, {})) == (0, 1)
+    assert first({}, {}, {})["x"] == 0
+    assert second({}, {}, {})["x"] == 1
 
 
 def test_a_dataclass_may_be_declared_in_model_py(tmp_path: Path) -> None:

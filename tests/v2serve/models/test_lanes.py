@@ -9,20 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.v2serve.artifacts import iris
-from tests.v2serve.models.examples import call, loaded, passing, write_graph
+from tests.v2serve.models.examples import call, later, loaded, slow_model, write_graph
 from v2serve.lanes import InlineLane, LaneLimits, ThreadLane
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.released import Served
-
-_SLOW = """
-import time
-
-
-def preprocess(inputs, parameters):
-    time.sleep(parameters.get("seconds", 0))
-    return inputs
-"""
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def gate() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Served:
-    return loaded(tmp_path, passing(tmp_path, _SLOW), LaneLimits(deadline_seconds=5))
+    return loaded(tmp_path, slow_model(tmp_path), LaneLimits(deadline_seconds=5))
 
 
 @pytest.fixture
@@ -222,9 +213,9 @@ async def test_once_every_worker_hangs_the_lane_is_not_healthy_and_refuses_at_on
 
 
 async def test_a_model_py_that_hangs_is_504_and_makes_its_release_not_ready(tmp_path: Path) -> None:
-    served = loaded(tmp_path, passing(tmp_path, _SLOW), LaneLimits(deadline_seconds=0.05))
+    served = loaded(tmp_path, slow_model(tmp_path), LaneLimits(deadline_seconds=0.05))
     with pytest.raises(Refusal) as caught:
-        await served.infer(call(served, {"x": [1]}, seconds=0.3))  # type: ignore[misc]
+        await later(served, call(served, {"x": [1]}, seconds=0.3))
     assert caught.value.status == 504
     await until(lambda: not served.ready)
     await until(lambda: served.ready)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.v2serve.artifacts import identity, iris
-from tests.v2serve.models.examples import call, loaded, mixing, text_model, wide, write_graph
+from tests.v2serve.models.examples import at_once, call, loaded, mixing, text_model, wide, write_graph
 from v2serve.artifact import ArtifactError
 from v2serve.batch_lane import BatchLane
 from v2serve.lanes import InlineLane, LaneLimits, ThreadLane
@@ -36,7 +36,7 @@ def test_a_release_knows_what_git_names(tmp_path: Path) -> None:
 def test_it_answers_at_once_what_it_is_asked_in_that_order(served: Served) -> None:
     asked = call(served, {"features": [[5.1, 3.5, 1.4, 0.2]]})
     asked.wanted = [asked.wanted[1], asked.wanted[0]]
-    species, label = served.infer(asked)  # type: ignore[misc]
+    species, label = at_once(served, asked)
     assert species.tolist() == ["virgínica".encode()]
     assert label.tolist() == [2]
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array
 
 from tests.v2serve.artifacts import identity, iris, lookup, total
-from tests.v2serve.models.examples import call, loaded, write_graph
+from tests.v2serve.models.examples import at_once, call, loaded, write_graph
 from v2serve.artifact import ArtifactError
 from v2serve.lanes import LaneLimits
 from v2serve.model import Runtime, Session
@@ -111,7 +111,7 @@ def _loaded(folder: Path) -> str:
 def test_bytes_cross_the_border_as_text_and_come_back_as_bytes(tmp_path: Path) -> None:
     served = loaded(tmp_path, write_graph(tmp_path, identity("BYTES", ("N", "M"))))
     words = [["é".encode(), b""], [b"a\0b", "漢".encode()]]
-    (answer,) = served.infer(call(served, {"x": words}))  # type: ignore[misc]
+    (answer,) = at_once(served, call(served, {"x": words}))
     assert answer.tolist() == words
     assert answer.dtype == object
 
@@ -137,7 +137,7 @@ def test_bytes_that_are_not_utf8_are_400_for_a_graph_of_text(tmp_path: Path) -> 
 
 def test_half_precision_goes_through_its_golden_request(tmp_path: Path) -> None:
     served = loaded(tmp_path, write_graph(tmp_path, identity("FP16")))
-    (answer,) = served.infer(call(served, {"x": [0.5, 2]}))  # type: ignore[misc]
+    (answer,) = at_once(served, call(served, {"x": [0.5, 2]}))
     assert answer.dtype == np.float16
     assert answer.tolist() == [0.5, 2]
 
@@ -149,7 +149,7 @@ def test_arrays_that_are_read_only_unaligned_or_not_contiguous_are_taken(tmp_pat
     for array in (unaligned, np.asfortranarray(values)):
         asked = call(served, {"x": [[0, 0]]})
         asked.feeds["x"] = array
-        (answer,) = served.infer(asked)  # type: ignore[misc]
+        (answer,) = at_once(served, asked)
         assert answer.tolist() == values.tolist()
 
 
