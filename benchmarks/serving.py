@@ -1,321 +1,218 @@
-"""Requests a second of v2serve, of KServe's own Python server and of a no-op server, one core each, side by side."""
+"""v2serve beside KServe's own Python server and one that does nothing: a core for the server, a core for the load."""
 
 import argparse
-import asyncio
 import json
-import os
-import re
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper
-from onnx.numpy_helper import from_array
+from benchmarks.artifacts import Benched, cnn, iris, wide
+from benchmarks.load import Load, Plan, http_message, load
+from benchmarks.servers import running
 
-from v2serve.artifact import write_sums
-
-SERVERS = ("v2serve", "kserve", "noop")
-ROW = [5.1, 3.5, 1.4, 0.2]
-REQUEST = {"id": "1", "inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32", "data": ROW}]}
-PATH = "/v2/models/iris/infer"
 CONNECTIONS = 100
-_SCRIPT = """
-wrk.method = 'POST'
-wrk.headers['content-type'] = 'application/json'
-wrk.body = 'BODY'
-done = function(summary, latency)
-    local failed = summary.errors.status
-    io.write(string.format('RESULT %d %d %d %d', summary.requests, summary.duration, latency:percentile(99), failed))
-end
-"""
+RATE = 5000  # requests a second offered in the open loop
+GRPC_PATH = "/inference.GRPCInferenceService/ModelInfer"
+BATCH = {"V2SERVE_MAX_BATCH": "64", "V2SERVE_QUEUE": "256"}
 
 
 @dataclass(frozen=True)
-class Load:
-    """One round: requests a second, the slowest hundredth in ms, processor time of the server per request in us."""
+class Case:
+    """One server asked one thing; `name` is what is asked, `variant` how the server was set."""
 
-    per_second: float
-    p99_ms: float
-    cpu_us: float
+    name: str
+    model: str
+    server: str
+    wire: str = "json"  # json, binary or grpc
+    rate: int = 0
+    variant: str = ""
+    told: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Result:
+class Row:
+    """Medians over the rounds: answers a second, latencies in ms, processor time in us a request, MiB, seconds."""
+
+    name: str
     server: str
     per_second: float
+    p50_ms: float
     p99_ms: float
     cpu_us: float
-    start_to_ready_s: float
+    ready_s: float
     resident_mib: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`row` does at least `at_least` times what `other` does, in requests a second."""
+
+    row: tuple[str, str]
+    other: tuple[str, str]
+    at_least: float
+
+
+CASES = (
+    *(Case("iris JSON", "iris", server) for server in ("v2serve", "kserve", "noop")),
+    Case("iris JSON", "iris", "bare"),
+    Case(f"iris JSON, {RATE}/s offered", "iris", "v2serve", rate=RATE),
+    *(Case("CNN JSON", "cnn", server) for server in ("v2serve", "kserve", "noop")),
+    *(Case("CNN binary", "cnn", server, "binary") for server in ("v2serve", "kserve", "noop")),
+    *(Case("iris gRPC raw", "iris", server, "grpc") for server in ("v2serve", "kserve")),
+    Case("wide JSON", "wide", "v2serve"),
+    Case("wide JSON", "wide", "v2serve", variant=", batches", told=BATCH),
+)
+GOALS = (
+    Goal(("iris JSON", "v2serve"), ("iris JSON", "kserve"), 20),
+    Goal(("iris JSON", "v2serve"), ("iris JSON", "noop"), 0.7),
+    Goal(("iris JSON", "v2serve"), ("iris JSON", "bare"), 0.95),
+    Goal(("CNN JSON", "v2serve"), ("CNN JSON", "kserve"), 4),
+    Goal(("CNN binary", "v2serve"), ("CNN binary", "kserve"), 30),
+    Goal(("CNN binary", "v2serve"), ("CNN binary", "noop"), 0.6),
+    Goal(("iris gRPC raw", "v2serve"), ("iris gRPC raw", "kserve"), 5),
+    Goal(("wide JSON", "v2serve, batches"), ("wide JSON", "v2serve"), 5),
+)
 
 
 def main() -> None:
     chosen = _arguments()
-    if chosen.only:
-        _run_kserve(chosen.folder, chosen.port) if chosen.only == "kserve" else _run_noop(chosen.port)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        digest = _artifact(Path(folder))
-        results = _compare(Path(folder), digest, chosen.rounds, chosen.seconds)
+        models = {made.name: made for made in (make(Path(folder)) for make in (iris, cnn, wide))}
+        cases = [case for case in CASES if chosen.only in f"{case.name} {case.server}{case.variant}"]
+        rows = _measure(cases, models, chosen.rounds, chosen.seconds)
     if chosen.json:
-        print(json.dumps({"load": _client(), "results": [asdict(result) for result in results]}, indent=2))
+        print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        _print(results)
+        _print(rows)
+    if chosen.plot:
+        _plot(rows, chosen.plot)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Example: python -m benchmarks.serving --only iris --rounds 5"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each with every server in turn")
-    parser.add_argument("--seconds", type=int, default=4, help="seconds of load a round and server")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds of load a round and server")
+    parser.add_argument("--only", default="", help="only cases with this in their name")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--only", choices=SERVERS[1:], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--plot", type=Path, help="write a plot to this file, .svg or .png")
     return parser.parse_args()
 
 
-def _compare(folder: Path, digest: str, rounds: int, seconds: int) -> list[Result]:
-    loads: dict[str, list[Load]] = {name: [] for name in SERVERS}
-    started: dict[str, list[float]] = {name: [] for name in SERVERS}
-    resident: dict[str, float] = {}
+def _measure(cases: list[Case], models: dict[str, Benched], rounds: int, seconds: float) -> list[Row]:
+    seen: dict[tuple[str, str], list[Row]] = {}
     for _ in range(rounds):  # in turn, so that a busy neighbour disturbs all of them alike
-        for name in SERVERS:
-            with _running(name, folder, digest) as (process, port, ready):
-                started[name].append(ready)
-                _load(port, 1, process)
-                loads[name].append(_load(port, seconds, process))
-                resident[name] = _resident_mib(process.pid)
-    return [_result(name, loads[name], started[name], resident[name]) for name in SERVERS]
+        for case in cases:
+            row = _round(case, models[case.model], seconds)
+            seen.setdefault((row.name, row.server), []).append(row)
+    return [_median(rows) for rows in seen.values()]
 
 
-def _result(name: str, loads: list[Load], started: list[float], resident: float) -> Result:
-    def median(read: Callable[[Load], float]) -> float:
-        return statistics.median(map(read, loads))
-
-    return Result(
-        name,
-        median(lambda load: load.per_second),
-        median(lambda load: load.p99_ms),
-        median(lambda load: load.cpu_us),
-        statistics.median(started),
-        resident,
-    )
-
-
-def _print(results: list[Result]) -> None:
-    print(f"server on core 0, {_client()} with {CONNECTIONS} connections on core 1; medians")
-    print(f"{'':10}{'req/s':>10}{'p99 ms':>10}{'cpu us/req':>12}{'ready s':>10}{'MiB':>8}")
-    for r in results:
-        numbers = f"{r.per_second:>10,.0f}{r.p99_ms:>10.2f}{r.cpu_us:>12.1f}"
-        print(f"{r.server:10}{numbers}{r.start_to_ready_s:>10.2f}{r.resident_mib:>8.0f}")
+def _round(case: Case, model: Benched, seconds: float) -> Row:
+    message = _message(case.wire, model)
+    with running(case.server, model, **case.told) as server:
+        port = server.grpc_port if case.wire == "grpc" else server.port
+        path = GRPC_PATH if case.wire == "grpc" else ""
+        load(Plan(port, CONNECTIONS, 1, 0, path), message)
+        before = server.cpu_seconds()
+        seen = load(Plan(port, CONNECTIONS, seconds, case.rate, path), message)
+        used = (server.cpu_seconds() - before) / (seen.per_second * seconds) * 1e6
+        resident = server.resident_mib()
+    return _row(case, seen, used, server.ready_seconds, resident)
 
 
-def _artifact(folder: Path) -> str:
-    """Four measures to a label and three probabilities: as large as the iris model."""
-    weights = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
-    nodes = [
-        helper.make_node("Gemm", ["features", "W"], ["scores"]),
-        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
-        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
-    ]
-    taken = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 4])]
-    given = [
-        helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 3]),
-    ]
-    graph = helper.make_graph(nodes, "iris", taken, given, [from_array(weights, "W")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, folder / "model.onnx")
-    (folder / "contract.json").write_text(json.dumps(_contract()))
-    golden = {"request": REQUEST, "response": {"outputs": []}}
-    (folder / "golden.json").write_text(json.dumps(golden))
-    return write_sums(folder)
+def _row(case: Case, seen: Load, used: float, ready: float, resident: float) -> Row:
+    name = f"{case.server}{case.variant}"
+    return Row(case.name, name, seen.per_second, seen.p50_ms, seen.p99_ms, used, ready, resident, seen.failed)
 
 
-def _contract() -> dict[str, Any]:
-    return {
-        "name": "iris",
-        "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 4]}],
-        "outputs": [
-            {"name": "label", "datatype": "INT64", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3]},
-        ],
+def _median(rows: list[Row]) -> Row:
+    told = [asdict(row) for row in rows]
+    numbers = {
+        key: statistics.median(one[key] for one in told) for key in told[0] if key not in ("name", "server")
     }
+    numbers["failed"] = sum(row.failed for row in rows)
+    return Row(rows[0].name, rows[0].server, **numbers)
 
 
-@contextmanager
-def _running(name: str, folder: Path, digest: str) -> Iterator[tuple[subprocess.Popen[bytes], int, float]]:
-    """The process on core 0, its port, and the seconds from its start to its first ready answer."""
-    port = _free_port()
-    command = [sys.executable, "-m", "v2serve", "serve"]
-    if name != "v2serve":
-        command = [sys.executable, __file__, "--only", name, "--folder", str(folder), "--port", str(port)]
-    told = {
-        "V2SERVE_MODEL_NAME": "iris",
-        "V2SERVE_MODEL_DIGEST": digest,
-        "V2SERVE_MODEL_DIR": str(folder),
-        "V2SERVE_HOST": "127.0.0.1",
-        "V2SERVE_PORT": str(port),
+def _message(wire: str, model: Benched) -> bytes:
+    path = f"/v2/models/{model.name}/infer"
+    if wire == "json":
+        return http_message(path, json.dumps(model.request()).encode(), content_type="application/json")
+    raw = model.values().tobytes()
+    if wire == "grpc":
+        return _grpc_message(model, raw)
+    tensor = {
+        "name": "x",
+        "shape": list(model.shape),
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": len(raw)},
     }
-    begin = time.perf_counter()
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", *command],
-        env=os.environ | told,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    told = {"id": "1", "parameters": {"binary_data_output": True}, "inputs": [tensor]}
+    head = json.dumps(told).encode()
+    kind = "application/octet-stream"
+    return http_message(path, head + raw, content_type=kind, inference_header_content_length=str(len(head)))
+
+
+def _grpc_message(model: Benched, raw: bytes) -> bytes:
+    from v2serve.codecs.open_inference import message_class
+
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(model.shape)}
+    request = message_class("inference.ModelInferRequest")(
+        model_name=model.name, id="1", inputs=[tensor], raw_input_contents=[raw]
     )
-    try:
-        _await_ready(process, port)
-        yield process, port, time.perf_counter() - begin
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    return bytes(request.SerializeToString())
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise SystemExit(f"a server ended with {process.returncode} before it was ready")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.01)
-    raise SystemExit("a server was not ready within 60 s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _client() -> str:
-    return "wrk" if shutil.which("wrk") else "an asyncio client"
-
-
-def _load(port: int, seconds: int, process: subprocess.Popen[bytes]) -> Load:
-    before = _cpu_seconds(process.pid)
-    count, elapsed, p99 = (_wrk if shutil.which("wrk") else _asyncio_client)(port, seconds)
-    used = _cpu_seconds(process.pid) - before
-    return Load(count / elapsed, p99, used / count * 1e6)
-
-
-def _wrk(port: int, seconds: int) -> tuple[int, float, float]:
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT.replace("BODY", json.dumps(REQUEST)))
-        script.flush()
-        command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name]
-        said = subprocess.run(
-            [*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True
+def _print(rows: list[Row]) -> None:
+    print(f"server on core 0, {CONNECTIONS} connections from core 1, in turn; medians")
+    print(f"{'':42}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>9}{'cpu us':>8}{'ready s':>9}{'MiB':>6}{'failed':>8}")
+    for r in rows:
+        numbers = f"{r.per_second:>9,.0f}{r.p50_ms:>8.2f}{r.p99_ms:>9.2f}{r.cpu_us:>8.1f}"
+        print(f"{r.name:24}{r.server:18}{numbers}{r.ready_s:>9.2f}{r.resident_mib:>6.0f}{r.failed:>8}")
+    print()
+    for goal, ratio in _ratios(rows):
+        verdict = "yes" if ratio >= goal.at_least else "NO"
+        print(
+            f"{goal.row[0]}: {goal.row[1]} / {goal.other[1]} = {ratio:.2f}, wanted {goal.at_least:g}: {verdict}"
         )
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", said.stdout)
-    if found is None or found[4] != "0":
-        raise SystemExit(f"the load failed: {said.stdout}")
-    return int(found[1]), int(found[2]) / 1e6, int(found[3]) / 1e3
 
 
-def _asyncio_client(port: int, seconds: int) -> tuple[int, float, float]:
-    os.sched_setaffinity(0, {1})
-    return asyncio.run(_ask_for(port, seconds))
+def _ratios(rows: Iterable[Row]) -> list[tuple[Goal, float]]:
+    rates = {(row.name, row.server): row.per_second for row in rows}
+    known = [goal for goal in GOALS if goal.row in rates and goal.other in rates]
+    return [(goal, rates[goal.row] / rates[goal.other]) for goal in known]
 
 
-async def _ask_for(port: int, seconds: int) -> tuple[int, float, float]:
-    taken: list[float] = []
-    begin = time.perf_counter()
-    await asyncio.gather(*(_ask_again(port, begin + seconds, taken) for _ in range(CONNECTIONS)))
-    elapsed = time.perf_counter() - begin
-    return len(taken), elapsed, sorted(taken)[int(len(taken) * 0.99)] * 1e3
+def _plot(rows: list[Row], path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg" if path.suffix == ".svg" else "agg")
+    from matplotlib import pyplot
+
+    closed = [row for row in rows if "offered" not in row.name]
+    figure, axes = pyplot.subplots(figsize=(8, 0.35 * len(closed) + 1), layout="constrained")
+    places = range(len(closed))
+    bars = axes.barh(
+        places, [row.per_second for row in closed], color=[_colour(row.server) for row in closed]
+    )
+    axes.bar_label(bars, [f"{row.per_second:,.0f}" for row in closed], padding=3)
+    axes.set_yticks(places, [f"{row.name}: {row.server}" for row in closed])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("requests a second on one core (logarithmic)")
+    axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    print(f"plot: {path}")
 
 
-async def _ask_again(port: int, until: float, taken: list[float]) -> None:
-    body = json.dumps(REQUEST).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while (begin := time.perf_counter()) < until:
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
-        if length is None or b" 200 " not in answer[:16]:
-            raise SystemExit(f"the load failed: {answer!r}")
-        await reader.readexactly(int(length[1]))
-        taken.append(time.perf_counter() - begin)
-    writer.close()
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0
-
-
-def _run_kserve(folder: Path, port: int) -> None:
-    """KServe's ModelServer over the same ONNX model, as its own custom-model guide has it."""
-    import onnxruntime  # type: ignore[import-untyped]
-    from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer  # type: ignore[import-untyped]
-
-    class Iris(Model):  # type: ignore[misc]
-        def load(self) -> bool:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = 1
-            self.session = onnxruntime.InferenceSession(folder / "model.onnx", options)
-            self.ready = True
-            return True
-
-        async def predict(self, payload: InferRequest, *_: Any, **__: Any) -> InferResponse:
-            label, probabilities = self.session.run(None, {"features": payload.inputs[0].as_numpy()})
-            outputs = [
-                InferOutput("label", list(label.shape), "INT64", data=label.tolist()),
-                InferOutput(
-                    "probabilities", list(probabilities.shape), "FP32", data=probabilities.ravel().tolist()
-                ),
-            ]
-            return InferResponse(payload.id, self.name, outputs)
-
-    model = Iris("iris")
-    model.load()
-    ModelServer(http_port=port, enable_grpc=False, workers=1, enable_latency_logging=False).start([model])
-
-
-def _run_noop(port: int) -> None:
-    """The floor: granian in one process that reads the body and answers as many bytes as v2serve does."""
-    from v2serve.listener import SocketServer, listen
-
-    answer, headers = b" " * 200, [("content-type", "application/json")]
-
-    async def application(_: Any, exchange: Any) -> None:
-        await exchange()
-        exchange.response_bytes(200, headers, answer)
-
-    async def serve() -> None:
-        await SocketServer(application, listen("127.0.0.1", port)).serve()
-
-    import uvloop
-
-    uvloop.run(serve())
+def _colour(server: str) -> str:
+    return "#1f6f8b" if server.startswith(("v2serve", "bare")) else "#c9ced6"
 
 
 if __name__ == "__main__":

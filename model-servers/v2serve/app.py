@@ -119,7 +119,7 @@ class App:
         methods = found[0]
         if request.method not in methods:
             allowed = (("allow", ", ".join(methods)),)
-            raise Refusal(405, f"{shown(request.method)} is not offered here; use {methods[0]}", allowed)
+            raise Refusal(405, f"{request.method[:20]} is not offered here; use {methods[0]}", allowed)
 
     def _unrouted(self, path: str) -> Refusal:
         """Why nothing is here: Git decides, another model, another version, or a path that V2 does not have."""

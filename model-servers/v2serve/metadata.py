@@ -7,6 +7,8 @@ import msgspec
 from v2serve.contract import Contract, TensorSpec
 
 SERVER, SERVER_VERSION = "v2serve", "0.1.0"
+# The first by Triton's name; of its "model_repository" only the index is offered, for only Git loads and unloads.
+EXTENSIONS = ["binary_tensor_data", "model_repository_index"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,6 @@ class Identity:
     digest: str
     run: str | None
     contract: Contract
-
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """The paths under which V2 knows this model."""
-        path = f"/v2/models/{self.name}"
-        return (path, f"{path}/versions/{self.version}") if self.version else (path,)
 
 
 class ServerMetadata(msgspec.Struct):
@@ -44,7 +40,7 @@ class ModelMetadata(msgspec.Struct, omit_defaults=True):
 
 
 def server_metadata() -> ServerMetadata:
-    return ServerMetadata(SERVER, SERVER_VERSION, [])
+    return ServerMetadata(SERVER, SERVER_VERSION, EXTENSIONS)
 
 
 def model_metadata(identity: Identity) -> ModelMetadata:

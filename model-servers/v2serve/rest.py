@@ -22,7 +22,7 @@ _MICROSECONDS = 1e-6
 def admit(request: Request) -> None:
     """Refuse what no body could mend: 405, 415."""
     if request.method != "POST":
-        raise Refusal(405, f"{request.method} is not offered here; use POST", (("allow", "POST"),))
+        raise Refusal(405, f"{request.method[:20]} is not offered here; use POST", (("allow", "POST"),))
     kind = request.headers.get("content-type")
     if kind is None or kind == JSON:
         return

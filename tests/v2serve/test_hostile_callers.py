@@ -146,7 +146,7 @@ def _peak(server: Running) -> int:
         ("POST", "/v2", "application/json", 405),
         ("POST", INFER, "text/plain", 415),
         ("POST", INFER, "application/json", 413),
-        ("POST", "/v2/repository/index", "application/json", 501),
+        ("POST", "/v2/repository/models/iris/load", "application/json", 501),
     ],
 )
 def test_an_early_refusal_of_a_large_body_is_heard(
@@ -202,16 +202,22 @@ def _chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-@pytest.mark.parametrize("rest", [b"zz\r\n", b"5\r\nab", b"", b"0\r\nx-sum: 1\r\n\r\n"])
-def test_a_chunked_body_is_not_taken_as_whole_unless_it_ends(patient: Running, rest: bytes) -> None:
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        (b"zz\r\n", "the request is not HTTP: Invalid character in chunk size"),
+        (b"5\r\nab", "the body ended before it was complete; send all of it"),
+        (b"", "the body ended before it was complete; send all of it"),
+        (b"0\r\nx-sum: 1\r\n", "the body ended before it was complete; send all of it"),
+    ],
+)
+def test_a_chunked_body_is_not_taken_as_whole_unless_it_ends(
+    patient: Running, rest: bytes, reason: str
+) -> None:
     with _connect(patient) as broken:
         broken.sendall(
             _post(INFER, "transfer-encoding: chunked") + _chunk(json.dumps(REQUEST).encode()) + rest
         )
         broken.shutdown(socket.SHUT_WR)
-        try:
-            reply = _answer(broken)
-        except IndexError:
-            return  # closed without an answer, for nobody was there
-        assert reply.status == 400
-        assert reply.error.startswith("the body ended before it was complete, or has trailers")
+        reply = _answer(broken)
+        assert (reply.status, reply.error) == (400, reason)
