@@ -67,8 +67,6 @@ class Http2(Connection):
         }
         more = frames.window_update(0, self._window - frames.DEFAULT_WINDOW)
         outlet.send(frames.settings(values) + more)
-        if self.hub.draining:
-            self.draining()
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
@@ -107,7 +105,10 @@ class Http2(Connection):
         self._streams.outlet.flush()
 
     def draining(self) -> None:
-        """GOAWAY once nothing is open: there are callers, such as Python's h2, who give up all at its sight."""
+        """GOAWAY once nothing is open: there are callers, such as Python's h2, who give up all at its sight.
+
+        Connections that come while the server drains are served to its end: told to go, grpcio would come back at once.
+        """
         self._leaving = True
         self._emptied()
 

@@ -25,11 +25,15 @@ class Echo:
         self.noted: list[tuple[str, int | None]] = []
         self.futures: list[Future[Answer]] = []
         self.asked = 0
+        self.admitted: list[str] = []
 
     def admit(self, request: Request) -> Answer | None:
         if request.path == "/raise/admit":
             raise ValueError("admit")
-        return self.refuse(request, 404, "no such path") if request.path == "/missing" else None
+        if request.path == "/missing":
+            return self.refuse(request, 404, "no such path")
+        self.admitted.append(request.path)
+        return None
 
     def answer(self, request: Request) -> "Answer | Future[Answer]":
         self.asked += 1

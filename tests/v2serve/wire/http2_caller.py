@@ -65,7 +65,7 @@ class Http2Caller:
         return stream
 
     def send_body(self, stream: int, body: bytes, end: bool) -> None:
-        while body:
+        while body and self.answers[stream].reset is None:
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
             if not room:
                 self.flush()
