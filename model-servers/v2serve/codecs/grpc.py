@@ -114,6 +114,8 @@ def _feeds(
     feeds, elements = {}, 0
     for index, (spec, tensor) in enumerate(pairs):
         name, shape = spec.name, tensor.shape
+        if min(shape, default=0) < 0:  # the contract's -1 lets it through
+            raise Refusal(400, f"input '{name}': shape {shape} has a negative size; give the real one")
         check_shape(name, shape, limits)
         if tensor.message.parameters:
             _parameters(f"input '{name}'", tensor.message.parameters, limits)

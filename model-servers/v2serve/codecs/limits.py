@@ -61,8 +61,6 @@ def check_wish(owner: str, parameters: Mapping[str, Any]) -> None:
 
 def check_shape(name: str, shape: list[int], limits: TensorLimits) -> None:
     """Refuses what numpy cannot shape: too many axes, or [0, 2**62], which is empty but has no strides."""
-    if min(shape, default=0) < 0:
-        raise Refusal(400, f"input '{name}': shape {shape} has a negative size; give the real one")
     if len(shape) > limits.rank:
         raise Refusal(400, f"input '{name}': shape has {len(shape)} sizes; at most {limits.rank} are taken")
     if 0 in shape and max(shape) > limits.elements:

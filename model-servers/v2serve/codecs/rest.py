@@ -31,11 +31,11 @@ from v2serve.codecs.raw import from_raw, object_array, to_raw
 from v2serve.codecs.release import ReleaseName, new_id
 from v2serve.contract import RequestCheck, TensorSpec
 from v2serve.protocol import Refusal, RequestedOutput, shown
-from v2serve.protocol import encode as _encode
 from v2serve.tensors import BAD_DATA, Array, from_json, packed
 
 HEADER = "inference-header-content-length"
 
+_encode = msgspec.json.Encoder().encode
 _NONE: frozenset[str] = frozenset()
 _PIECE = 1 << 15  # values: more as Python objects at a time, 32 bytes each, need too much memory
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -205,7 +205,7 @@ def encode(
     NaN and infinities become null, for JSON has none; float32 keeps its exact value.
     """
     text = bytearray(_prefix(release))
-    text += _encode(new_id() if call.id is None else call.id)
+    text += b'"%s"' % new_id().encode() if call.id is None else _encode(call.id)
     text += b',"outputs":['
     raws = []
     for spec, array in zip(call.wanted, arrays, strict=True):
@@ -239,17 +239,19 @@ def _opening(spec: TensorSpec, shape: tuple[int, ...]) -> bytes:
 
 def _append(text: bytearray, spec: TensorSpec, array: Array) -> None:
     """Large data piece by piece."""
-    if array.size <= _PIECE and spec.datatype != "BYTES":
-        text += _encode(array.ravel().tolist())
+    if array.size <= _PIECE:
+        text += _encode(_values(spec, array))
         return
     values = array.ravel()
     text += b"["
     for start in range(0, len(values), _PIECE):
-        data = values[start : start + _PIECE].tolist()
-        text += _encode(_decoded(spec.name, data) if spec.datatype == "BYTES" else data)[1:-1] + b","
-    if len(values):
-        del text[-1]  # the last comma
-    text += b"]"
+        text += _encode(_values(spec, values[start : start + _PIECE]))[1:-1] + b","
+    text[-1:] = b"]"
+
+
+def _values(spec: TensorSpec, array: Array) -> list[Any]:
+    values: list[Any] = array.ravel().tolist()
+    return _decoded(spec.name, values) if spec.datatype == "BYTES" else values
 
 
 def _decoded(name: str, texts: list[str | bytes]) -> list[str]:
