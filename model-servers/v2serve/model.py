@@ -37,6 +37,8 @@ _RUN_ERRORS = (
     ort_errors.RuntimeException,
     ort_errors.NotImplemented,
     ort_errors.EPFail,
+    RuntimeError,
+    ValueError,
 )
 _LOAD_ERRORS = (
     *_RUN_ERRORS,
@@ -44,8 +46,6 @@ _LOAD_ERRORS = (
     ort_errors.InvalidProtobuf,
     ort_errors.NoSuchFile,
     ort_errors.ModelLoadCanceled,
-    RuntimeError,
-    ValueError,
     OSError,
 )
 
@@ -73,8 +73,8 @@ class Session:
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
         session = _session(folder / MODEL, runtime)
-        self.inputs = {node.name: _tensor(node) for node in session.get_inputs()}
-        self.outputs = {node.name: _tensor(node) for node in session.get_outputs()}
+        self.inputs = _described(session.get_inputs())
+        self.outputs = _described(session.get_outputs())
         # The run() of the Python class checks again what the contract has checked, for 2 microseconds.
         self._run = session._sess.run
         self._keep = session  # owns what _run runs
@@ -120,6 +120,13 @@ def _check_providers(names: Sequence[str]) -> None:
     for name in names or [""]:
         if name not in available:
             raise ArtifactError(f"execution provider {name!r} is unknown; there are {', '.join(available)}")
+
+
+def _described(nodes: Sequence[ort.NodeArg]) -> dict[str, GraphTensor]:
+    try:
+        return {node.name: _tensor(node) for node in nodes}
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{MODEL}: a name in the graph is not UTF-8: {error}") from None
 
 
 def _tensor(node: ort.NodeArg) -> GraphTensor:

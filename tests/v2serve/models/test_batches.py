@@ -59,7 +59,7 @@ def counted(served: Served, gate: threading.Event | None = None) -> Counting:
     if isinstance(pipeline._infer, Counting):
         pipeline._infer = pipeline._infer._infer
     counting = Counting(pipeline, gate)
-    pipeline._infer = counting
+    pipeline._infer = counting  # type: ignore[assignment]
     return counting
 
 
@@ -198,7 +198,7 @@ def single(lane: BatchLane, seed: int = 0) -> Call:
 
 def watched(lane: BatchLane, gate: threading.Event) -> Counting:
     counting = Counting(lane._pipeline, gate)
-    lane._pipeline._infer = counting
+    lane._pipeline._infer = counting  # type: ignore[assignment]
     return counting
 
 

@@ -108,6 +108,13 @@ def _loaded(folder: Path) -> str:
     return "loaded"
 
 
+def test_a_graph_whose_names_are_not_utf8_is_refused(tmp_path: Path) -> None:
+    content = iris().onnx().SerializeToString()
+    (tmp_path / "model.onnx").write_bytes(content.replace(b"features", b"f\xffatures"))
+    with pytest.raises(ArtifactError, match=r"^model\.onnx: a name in the graph is not UTF-8: "):
+        Session(tmp_path, Runtime())
+
+
 def test_bytes_cross_the_border_as_text_and_come_back_as_bytes(tmp_path: Path) -> None:
     served = loaded(tmp_path, write_graph(tmp_path, identity("BYTES", ("N", "M"))))
     words = [["é".encode(), b""], [b"a\0b", "漢".encode()]]
