@@ -60,13 +60,17 @@ def histogram(
 def render(samples: Iterable[Sample], open_metrics: bool = False) -> bytes:
     """All samples of a family stand together under its head, whatever order they come in."""
     families: dict[Family, list[str]] = {}
+    last: Family | None = None
     for family, own, value, suffix in samples:
-        lines = families.get(family)
-        if lines is None:
-            lines = families[family] = [_head(family, open_metrics)]
-        name = family.name + (suffix or _SUFFIX.get(family.kind, ""))
-        lines.append(f"{name}{{{own}}} {float(value)}\n" if own else f"{name} {float(value)}\n")
-    text = "".join(line for lines in families.values() for line in lines)
+        if family is not last:  # runs of one family are the rule
+            last = family
+            ending = _SUFFIX.get(family.kind, "")
+            lines = families.setdefault(family, [])
+        told = f"{{{own}}}" if own else ""
+        lines.append(f"{family.name}{suffix or ending}{told} {float(value)}\n")
+    text = "".join(
+        part for family, lines in families.items() for part in (_head(family, open_metrics), *lines)
+    )
     return (text + "# EOF\n" if open_metrics else text).encode(errors="replace")
 
 

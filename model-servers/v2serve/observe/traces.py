@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("v2serve")
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _KEY = r"[a-z0-9][a-z0-9_*/-]{0,240}(?:@[a-z][a-z0-9_*/-]{0,13})?"
 _MEMBER = re.compile(rf"({_KEY})=([ -+\--<>-~]{{0,255}}[!-+\--<>-~])", re.ASCII)
 _LONGEST_STATE, _MOST_MEMBERS = 512, 32  # the specification asks for this much; more is not passed on
@@ -39,7 +40,7 @@ def read_parent(text: str | None) -> Parent | None:
     if text is None or (match := _TRACEPARENT.fullmatch(text.strip(" \t"))) is None:
         return None
     version, trace, span, flags, more = match.groups()
-    if version == "ff" or (version == "00" and more) or not trace.strip("0") or not span.strip("0"):
+    if version == "ff" or (version == "00" and more) or trace == _NO_TRACE or span == _NO_SPAN:
         return None
     return Parent(trace, span, bool(int(flags, 16) & 1))
 
@@ -65,9 +66,10 @@ class Sampling(NamedTuple):
         if parent is None:
             drawn = random.getrandbits(128)
             return drawn if drawn & _LOW < self.below else 0
+        if self.asks_parent:
+            return int(parent.trace, 16) if parent.sampled else 0
         trace = int(parent.trace, 16)
-        sampled = parent.sampled if self.asks_parent else trace & _LOW < self.below
-        return trace if sampled else 0
+        return trace if trace & _LOW < self.below else 0
 
 
 def read_sampling(environ: Mapping[str, str]) -> Sampling:
