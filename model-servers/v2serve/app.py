@@ -82,7 +82,7 @@ class App:
     def answered(self, request: Request, answer: Answer | None) -> None:
         endpoint: Endpoint | None = request.context
         watched = None if endpoint is None else endpoint.watched
-        self._observer.answered(request, answer, watched, _protocol(request), None)
+        self._observer.answered(request, answer, watched, _protocol(request), request.call_id)
 
     def _settled(self, request: Request, made: Future[Answer]) -> Future[Answer]:
         """The same future, but a refusal is an answer; who cancels it gives up what makes it."""
@@ -213,6 +213,6 @@ def _identity(endpoint: Endpoint) -> Identity:
 
 
 def _protocol(request: Request) -> str:
-    if request.path.startswith("/v2/"):
-        return BINARY if HEADER in request.headers else REST
-    return GRPC
+    if request.path.startswith(("/inference.", "/grpc.")):
+        return GRPC
+    return BINARY if HEADER in request.headers else REST

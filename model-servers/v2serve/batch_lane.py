@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from v2serve.batches import Outcome, kind_of, rows_of, run_together
 from v2serve.call import Call
-from v2serve.lanes import LaneLimits, ThreadLane, late, remaining, settle
+from v2serve.lanes import LaneLimits, Result, ThreadLane, late, remaining, settle
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
@@ -30,7 +30,8 @@ class _Waiting(NamedTuple):
 class BatchLane:
     """Calls that come while a run is in progress share the next one; nobody waits for others to come.
 
-    `inline` runs are in the loop's thread, with what has come in one of its turns; others in a worker.
+    `inline` runs are in the loop's thread: what comes in one of its turns shares a run, except for the first call after
+    a quiet turn, which is answered at once. Other runs are in a worker, one after the other.
     """
 
     def __init__(self, pipeline: Pipeline, limits: LaneLimits, inline: bool) -> None:
@@ -46,7 +47,9 @@ class BatchLane:
         self._active = 0  # runs that were asked for and are not settled
         self._most = 1 if inline else limits.concurrency
         self._inline = inline
-        self._kinds = any(-1 in spec.shape[1:] for spec in pipeline.contract.inputs)
+        self._varied = any(-1 in spec.shape[1:] for spec in pipeline.contract.inputs)
+        self._calls = 0  # of this turn of the loop, where runs are inline
+        self._quiet = True  # the turn before had no two calls
 
     @property
     def queued(self) -> int:
@@ -68,44 +71,59 @@ class BatchLane:
     def expired(self) -> int:
         return self._expired + self._threads.expired
 
-    def run(self, call: Call) -> "Future[Sequence[Array]]":
-        self._threads.check()
-        if len(self._waiting) >= self._limits.queue + self._limits.max_batch * (self._most - self._active):
+    def run(self, call: Call) -> Result:
+        if self._inline:
+            self._calls += 1
+            if self._calls == 1:
+                asyncio.get_running_loop().call_soon(self._end_turn)
+                if self._quiet:
+                    return self._run_now(call)
+        else:
+            self._threads.check()
+        if len(self._waiting) >= self._limits.queue + self._limits.max_batch * (self._active < self._most):
             self._refused += 1
             raise self._threads.full(-(-len(self._waiting) // self._limits.max_batch))
         future: Future[Sequence[Array]] = asyncio.get_running_loop().create_future()
         self._waiting.append(self._entry(call, future))
-        if self._active < self._most:
+        if not self._inline and self._active < self._most:
             self._start()
         return future
+
+    def _run_now(self, call: Call) -> Sequence[Array]:
+        if call.deadline is not None and perf_counter() >= call.deadline:
+            self._expired += 1
+            raise late()
+        self.batches[1] = self.batches.get(1, 0) + 1
+        return self._pipeline.run(call)
+
+    def _end_turn(self) -> None:
+        """Run what has come in this turn; what a batch cannot hold belongs to the next."""
+        self._quiet = self._calls <= 1
+        self._calls = 0
+        if self._waiting:
+            self._settle(self._run_batch())
+        if self._waiting:
+            self._calls = len(self._waiting)
+            asyncio.get_running_loop().call_soon(self._end_turn)
 
     def close(self) -> None:
         self._threads.close()
 
     def _entry(self, call: Call, future: "Future[Sequence[Array]]") -> _Waiting:
         rows = rows_of(call.feeds) or self._limits.max_batch  # what cannot share a run fills one
-        kind = kind_of(call.feeds) if self._kinds else None
+        kind = kind_of(call.feeds) if self._varied else None
         seconds, deadline = remaining(call.deadline, self._limits.deadline_seconds)
         timer = None if self._inline else future.get_loop().call_later(seconds, self._expire, future)
         return _Waiting(call, future, rows, kind, deadline, timer)
 
     def _start(self) -> None:
         self._active += 1
-        if self._inline:
-            asyncio.get_running_loop().call_soon(self._run_inline)
-            return
         try:
             self._threads.work(self._run_batch).add_done_callback(self._finish)
         except Refusal as refusal:
             self._active -= 1
             while taken := self._taken():
                 _tell([(entry, refusal) for entry in taken])
-
-    def _run_inline(self) -> None:
-        self._settle(self._run_batch())
-        self._active -= 1
-        if self._waiting:
-            self._start()
 
     def _finish(self, run: "Future[list[tuple[_Waiting, Outcome]]]") -> None:
         """The next run starts before the answers of this one are written."""

@@ -56,9 +56,8 @@ def run_together(pipeline: Pipeline, calls: Sequence[Call], max_rows: int) -> li
             outcomes[place] = error
             continue
         rows = rows_of(feeds)
-        groups.setdefault(place if rows is None else kind_of(feeds), []).append(
-            _Part(place, call, feeds, rows)
-        )
+        kind = place if rows is None else kind_of(feeds) if pipeline.varied else None
+        groups.setdefault(kind, []).append(_Part(place, call, feeds, rows))
     for group in groups.values():
         for parts in _fitting(group, max_rows):
             _run_parts(pipeline, parts, outcomes)

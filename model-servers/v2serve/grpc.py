@@ -125,6 +125,7 @@ class GrpcService:
         served = self._models.find(asked.model_name, asked.model_version or None)
         served.begin(request)
         call = decode(asked, served.check, self._limits)
+        request.call_id = call.id
         timeout = request.headers.get("grpc-timeout")
         if timeout is not None:
             call.deadline = request.begin + seconds(timeout)

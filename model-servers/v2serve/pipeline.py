@@ -32,6 +32,8 @@ class Pipeline:
         self._plain = not code.present
         self._graph_outputs = list(session.outputs)
         self._results = {spec.name: _wanted(spec) for spec in contract.outputs}
+        # Whether two calls may differ in more than the number of their rows.
+        self.varied = code.preprocess is not None or any(-1 in spec.shape[1:] for spec in contract.inputs)
         self._row_inputs = [spec.name for spec in contract.inputs if spec.shape[:1] == (-1,)]
 
     def run(self, call: Call) -> Sequence[Array]:

@@ -71,6 +71,7 @@ class RestInference:
 
     def _call(self, endpoint: Endpoint, request: Request, body: bytes) -> RestCall:
         call = decode(body, request.headers.get(HEADER), endpoint.check, self._tensors)
+        request.call_id = call.id
         if call.parameters:
             call.deadline = _deadline(call.parameters, request.begin)
         return call

@@ -191,7 +191,7 @@ def test_each_answer_is_a_line_of_the_access_log(artifact: Artifact) -> None:
     process = start(environment(*artifact, port, V2SERVE_ACCESS_LOG="1"))
     server = Running(process, port)
     await_ready(server)
-    server.infer({"inputs": [FEATURES]}, traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
+    server.infer({"id": "mine", "inputs": [FEATURES]}, traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
     process.terminate()
     out, _ = process.communicate(timeout=15)
     lines = [json.loads(line) for line in out.decode().splitlines()]
@@ -202,6 +202,7 @@ def test_each_answer_is_a_line_of_the_access_log(artifact: Artifact) -> None:
         "4",
         artifact.digest,
     )
+    assert line["request_id"] == "mine"
     assert (line["trace_id"], line["protocol"], line["http"]) == ("ab" * 16, "rest", "1.1")
 
 

@@ -13,7 +13,7 @@ class Request:
     `begin` is time.perf_counter() when the head was complete.
     """
 
-    __slots__ = ("begin", "body", "context", "headers", "http", "method", "path", "query")
+    __slots__ = ("begin", "body", "call_id", "context", "headers", "http", "method", "path", "query")
 
     def __init__(
         self, method: str, path: str, query: str, headers: dict[str, str], begin: float, http: str
@@ -26,6 +26,7 @@ class Request:
         self.http = http  # "1.0", "1.1" or "2"
         self.body: bytes = b""
         self.context: Any = None  # the application's own note, from admit to answered
+        self.call_id: str | None = None  # what the caller named the call, for the log
 
 
 class Answer(NamedTuple):

@@ -70,6 +70,7 @@ class Http2(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self._streams.outlet.over = True
         self._streams.leave()
 
     def data_received(self, data: bytes) -> None:
@@ -295,6 +296,7 @@ class Http2(Connection):
         outlet = self._streams.outlet
         outlet.send(frames.goaway(self._streams.last, code, message))
         outlet.flush()
+        outlet.over = True
         self._streams.leave()
         self.linger()
 

@@ -48,6 +48,7 @@ class Outlet:
         self.max_frame = frames.SMALLEST_MAX_FRAME
         self.blocked: dict[int, Stream] = {}
         self.paused = False
+        self.over = False  # nothing more is said
         self._out: list[bytes] = []
         self._size = 0
 
@@ -59,7 +60,8 @@ class Outlet:
 
     def flush(self) -> None:
         if self._out:
-            self.transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            if not self.over:
+                self.transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
             self._out.clear()
             self._size = 0
 
