@@ -138,3 +138,14 @@ def test_a_frame_that_trickles_in_is_ended() -> None:
     with serving(read_seconds=0.3) as running, running.connect() as channel:
         channel.sendall(PREFACE + b"\0\x40\0")
         assert ended_while_sending(channel, b"\0")
+
+
+def test_a_server_can_stop_while_a_broken_caller_lingers() -> None:
+    with serving(read_seconds=5.0) as running, running.connect() as channel:
+        channel.sendall(PREFACE + frames.window_update(0, 0))
+        while channel.recv(65536):
+            pass
+        running.call("drain")
+        running.stop()
+        running.thread.join(5)
+        assert not running.thread.is_alive()
