@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.v2serve.artifacts import identity, lookup
-from tests.v2serve.models.examples import call, later, loaded, passing, text_model, wide, write_graph
+from tests.v2serve.models.examples import at_once, call, later, loaded, passing, text_model, wide, write_graph
 from v2serve.batch_lane import BatchLane
 from v2serve.batches import run_together
 from v2serve.call import Call
@@ -30,6 +30,11 @@ _WIDTH = 16
 def perceptron(tmp_path_factory: pytest.TempPathFactory) -> Served:
     folder = tmp_path_factory.mktemp("wide")
     return loaded(folder, write_graph(folder, wide(_WIDTH)), LaneLimits(max_batch=8))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Served:
+    return loaded(tmp_path, write_graph(tmp_path, wide(_WIDTH)), LaneLimits(max_batch=8))
 
 
 class Counting:
@@ -164,31 +169,61 @@ def test_calls_of_different_shapes_do_not_share_a_run(tmp_path: Path) -> None:
     assert counting.rows == [2, 1]
 
 
-async def test_a_lonely_call_of_a_fast_model_runs_in_the_same_turn_of_the_loop(perceptron: Served) -> None:
-    counting = counted(perceptron)
-    future = perceptron.infer(rows_call(perceptron, 1, 1))
-    assert isinstance(future, asyncio.Future)
-    await asyncio.sleep(0)
-    assert counting.rows == [1]
-    assert future.done()
+async def quiet() -> None:
+    """Let the loop have turns without calls."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
-async def test_calls_of_one_turn_of_the_loop_share_a_run(perceptron: Served) -> None:
-    counting = counted(perceptron)
-    before = dict(perceptron.lane.batches)
-    calls = [rows_call(perceptron, 1, seed) for seed in range(11)]
-    answers = await asyncio.gather(*(later(perceptron, one) for one in calls))
-    assert counting.rows == [8, 3]
+async def test_a_lonely_call_of_a_fast_model_is_answered_without_a_future(fresh: Served) -> None:
+    counting = counted(fresh)
+    for number in range(1, 4):
+        (total,) = at_once(fresh, rows_call(fresh, 1, 1, "total"))
+        assert total.shape == (1,)
+        assert counting.rows == [1] * number
+        await quiet()
+
+
+async def test_calls_of_one_turn_of_the_loop_share_a_run_after_its_first(fresh: Served) -> None:
+    counting = counted(fresh)
+    calls = [rows_call(fresh, 1, seed) for seed in range(12)]
+    first = at_once(fresh, calls[0])
+    answers = [first, *await asyncio.gather(*(later(fresh, one) for one in calls[1:]))]
+    assert counting.rows == [1, 8, 3]
     for one, answer in zip(calls, answers, strict=True):
-        np.testing.assert_allclose(answer[0], pipeline_of(perceptron).run(one)[0], rtol=1e-5, atol=1e-5)
-    assert perceptron.lane.batches[8] == before.get(8, 0) + 1
-    assert perceptron.lane.batches[3] == before.get(3, 0) + 1
+        np.testing.assert_allclose(answer[0], pipeline_of(fresh).run(one)[0], rtol=1e-5, atol=1e-5)
+    assert fresh.lane.batches == {1: 1, 8: 1, 3: 1}
+
+
+async def test_under_load_the_first_call_of_a_turn_shares_the_run_too(fresh: Served) -> None:
+    at_once(fresh, rows_call(fresh, 1, 0))
+    await later(fresh, rows_call(fresh, 1, 1))
+    counting = counted(fresh)
+    await asyncio.gather(*(later(fresh, rows_call(fresh, 1, seed)) for seed in range(3)))
+    assert counting.rows == [3]
+
+
+async def test_more_calls_in_a_turn_than_may_wait_are_503(tmp_path: Path) -> None:
+    served = loaded(tmp_path, write_graph(tmp_path, wide(_WIDTH)), LaneLimits(queue=2, max_batch=4))
+    at_once(served, rows_call(served, 1, 0))
+    waiting = [later(served, rows_call(served, 1, seed)) for seed in range(6)]
+    with pytest.raises(Refusal, match="the queue of this model is full: 2 calls wait") as caught:
+        served.infer(rows_call(served, 1, 9))
+    assert caught.value.status == 503
+    assert served.lane.queued == 6
+    await asyncio.gather(*waiting)
 
 
 @pytest.fixture
 def threaded(tmp_path: Path) -> BatchLane:
     served = loaded(tmp_path, write_graph(tmp_path, wide(_WIDTH)), LaneLimits(max_batch=8))
     return BatchLane(pipeline_of(served), LaneLimits(queue=4, max_batch=8, deadline_seconds=5), inline=False)
+
+
+def ask(lane: BatchLane, asked: Call) -> "asyncio.Future[Sequence[Array]]":
+    answer = lane.run(asked)
+    assert isinstance(answer, asyncio.Future)
+    return answer
 
 
 def single(lane: BatchLane, seed: int = 0) -> Call:
@@ -214,7 +249,7 @@ async def test_a_lonely_call_of_a_slow_model_begins_without_waiting_for_others(
     threaded: BatchLane, gate: threading.Event
 ) -> None:
     counting = watched(threaded, gate)
-    future = threaded.run(single(threaded))
+    future = ask(threaded, single(threaded))
     await until(lambda: counting.rows == [1])
     gate.set()
     assert len(await future) == 2
@@ -224,9 +259,9 @@ async def test_what_comes_while_a_run_is_in_progress_shares_the_next(
     threaded: BatchLane, gate: threading.Event
 ) -> None:
     counting = watched(threaded, gate)
-    futures = [threaded.run(single(threaded))]
+    futures = [ask(threaded, single(threaded))]
     await until(lambda: counting.rows == [1])
-    futures += [threaded.run(single(threaded, seed)) for seed in range(1, 5)]
+    futures += [ask(threaded, single(threaded, seed)) for seed in range(1, 5)]
     assert threaded.queued == 4
     gate.set()
     answers = await asyncio.gather(*futures)
@@ -238,11 +273,11 @@ async def test_what_comes_while_a_run_is_in_progress_shares_the_next(
 
 async def test_a_full_queue_of_a_batching_lane_is_503(threaded: BatchLane, gate: threading.Event) -> None:
     counting = watched(threaded, gate)
-    futures = [threaded.run(single(threaded))]
+    futures = [ask(threaded, single(threaded))]
     await until(lambda: counting.rows == [1])
-    futures += [threaded.run(single(threaded)) for _ in range(4)]
+    futures += [ask(threaded, single(threaded)) for _ in range(4)]
     with pytest.raises(Refusal, match="the queue of this model is full: 4 calls wait") as caught:
-        threaded.run(single(threaded))
+        ask(threaded, single(threaded))
     assert caught.value.status == 503
     assert caught.value.headers[0][0] == "retry-after"
     assert threaded.refused == 1
@@ -254,9 +289,9 @@ async def test_a_caller_who_has_left_takes_no_room_in_a_batch(
     threaded: BatchLane, gate: threading.Event
 ) -> None:
     counting = watched(threaded, gate)
-    first = threaded.run(single(threaded))
+    first = ask(threaded, single(threaded))
     await until(lambda: counting.rows == [1])
-    left, stays = threaded.run(single(threaded, 1)), threaded.run(single(threaded, 2))
+    left, stays = ask(threaded, single(threaded, 1)), ask(threaded, single(threaded, 2))
     left.cancel()
     gate.set()
     await asyncio.gather(first, stays)
@@ -265,28 +300,29 @@ async def test_a_caller_who_has_left_takes_no_room_in_a_batch(
 
 async def test_a_late_call_is_504_and_is_not_run(threaded: BatchLane, gate: threading.Event) -> None:
     counting = watched(threaded, gate)
-    first = threaded.run(single(threaded))
+    first = ask(threaded, single(threaded))
     await until(lambda: counting.rows == [1])
     late = single(threaded, 1)
     late.deadline = time.perf_counter() + 0.02
     with pytest.raises(Refusal, match="the deadline of this call has passed") as caught:
-        await threaded.run(late)
+        await ask(threaded, late)
     assert caught.value.status == 504
     assert threaded.expired == 1
     gate.set()
     await first
-    await threaded.run(single(threaded, 2))
+    await ask(threaded, single(threaded, 2))
     assert counting.rows == [1, 1]
 
 
-async def test_a_late_call_of_an_inline_batch_is_504(perceptron: Served) -> None:
-    late = rows_call(perceptron, 1, 1)
-    late.deadline = time.perf_counter() - 1
-    before = perceptron.lane.expired
-    with pytest.raises(Refusal) as caught:
-        await later(perceptron, late)
-    assert caught.value.status == 504
-    assert perceptron.lane.expired == before + 1
+async def test_a_late_call_of_an_inline_batch_is_504(fresh: Served) -> None:
+    tardy = rows_call(fresh, 1, 1)
+    tardy.deadline = time.perf_counter() - 1
+    with pytest.raises(Refusal) as lonely:
+        fresh.infer(tardy)
+    with pytest.raises(Refusal) as gathered:
+        await later(fresh, tardy)
+    assert (lonely.value.status, gathered.value.status) == (504, 504)
+    assert fresh.lane.expired == 2
 
 
 async def test_a_graph_that_hangs_makes_the_lane_refuse_until_it_is_back(
@@ -295,28 +331,28 @@ async def test_a_graph_that_hangs_makes_the_lane_refuse_until_it_is_back(
     served = loaded(tmp_path, write_graph(tmp_path, wide(_WIDTH)), LaneLimits(max_batch=8))
     lane = BatchLane(pipeline_of(served), LaneLimits(max_batch=8, deadline_seconds=0.05), inline=False)
     watched(lane, gate)
-    first = lane.run(single(lane))
+    first = ask(lane, single(lane))
     await asyncio.sleep(0.02)
-    second = lane.run(single(lane))
+    second = ask(lane, single(lane))
     answers = await asyncio.gather(first, second, return_exceptions=True)
     assert [getattr(answer, "status", None) for answer in answers] in ([504, 504], [504, 503])
     assert not lane.healthy
     with pytest.raises(Refusal, match="every worker of this model hangs"):
-        lane.run(single(lane))
+        ask(lane, single(lane))
     gate.set()
     await until(lambda: lane.healthy)
-    assert len(await lane.run(single(lane))) == 2
+    assert len(await ask(lane, single(lane))) == 2
 
 
 async def test_a_large_call_does_not_starve_behind_small_ones(
     threaded: BatchLane, gate: threading.Event
 ) -> None:
     counting = watched(threaded, gate)
-    futures = [threaded.run(single(threaded))]
+    futures = [ask(threaded, single(threaded))]
     await until(lambda: counting.rows == [1])
     large = single(threaded)
     large.feeds["x"] = np.zeros((8, _WIDTH), np.float32)
-    futures += [threaded.run(single(threaded)), threaded.run(large), threaded.run(single(threaded))]
+    futures += [ask(threaded, single(threaded)), ask(threaded, large), ask(threaded, single(threaded))]
     gate.set()
     await asyncio.gather(*futures)
     assert counting.rows == [1, 2, 8]
