@@ -97,7 +97,7 @@ def _binary(coding: str, probe: Probe) -> str:
 
 
 def _answer(coding: str, probe: Probe) -> str:
-    body = json.dumps({**probe.request, "id": "long" * 1000}).encode()  # small answers are better left alone
+    body = json.dumps({**probe.request, "id": "long" * 250}).encode()  # small answers are better left alone
     reply = probe.infer(body, [JSON, ("accept-encoding", coding)])
     told = reply.headers.get("content-encoding", "identity")
     if told == "identity":

@@ -226,8 +226,12 @@ def empty_line_first(probe: Probe) -> str:
 
 def upgrade(probe: Probe) -> str:
     """What a client asks that would rather speak HTTP/2: switched, or answered as it came."""
-    content = body(probe)
-    settings = [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")]
+    content = _body(probe)
+    settings = [
+        ("connection", "Upgrade, HTTP2-Settings"),
+        ("upgrade", "h2c"),
+        ("http2-settings", "AAMAAABkAAQAAP__"),
+    ]
     sent = probe.message("POST", probe.infer_path, content, [JSON, *settings])
     with probe.connect() as connection:
         connection.send(sent)

@@ -1,0 +1,1 @@
+"""Requests that nobody would write, many a second; each can be made again from its seed and number."""
