@@ -10,10 +10,10 @@ UP_GROUPS := build serve train local
 TEST_GROUPS := $(UP_GROUPS) infra test check
 ALL_GROUPS := $(TEST_GROUPS)
 
-.PHONY: help up down test test-slow check lock render bench clean
+.PHONY: help up down test test-slow check lock render bench fuzz soak h2spec proto images clean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine (PORT=0: any port)
 	@$(BIN)/mainline up $(if $(PORT),--port $(PORT))
@@ -35,8 +35,29 @@ check: .venv/test.stamp  ## linters, types, the rendered tree, links and command
 render: .venv/up.stamp  ## declarations -> clusters/
 	@$(BIN)/mainline render
 
-bench: .venv/test.stamp  ## every benchmark, side by side, with its table
+bench: .venv/test.stamp  ## every benchmark, side by side, with its table and a plot in .mainline/
 	@$(BIN)/python -m benchmarks
+
+fuzz: .venv/test.stamp  ## a million malformed requests against v2serve (REQUESTS=, SEED=)
+	@$(BIN)/python -m tests.conformance.fuzz --serve --requests $(or $(REQUESTS),1000000) --seed $(or $(SEED),1)
+
+soak: .venv/test.stamp  ## v2serve at half of its peak for an hour: memory, descriptors, latency (MINUTES=)
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
+
+h2spec: .venv/test.stamp  ## HTTP/2 by the letter; needs h2spec on PATH (github.com/summerwind/h2spec)
+	@$(BIN)/python -m tests.conformance.h2spec
+
+proto: .venv/test.stamp  ## the gRPC messages, compiled again
+	@cd model-servers/v2serve/codecs && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc --proto_path=. \
+	  --descriptor_set_out=open_inference.binpb open_inference.proto health.proto
+
+BUILDER := $(shell command -v buildah || command -v docker)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+images:  ## both images, by buildah or docker (BASE= pins the base)
+	@test -n "$(BUILDER)" || { echo "make: neither buildah nor docker is on PATH; install one"; exit 1; }
+	@for image in v2serve:model-servers training:training-jobs; do \
+	  $(BUILDER) build -f $${image#*:}/Containerfile -t mainline/$${image%%:*}:0.1.0 \
+	    --build-arg REVISION=$(REVISION) $(if $(BASE),--build-arg BASE=$(BASE)) . ; done
 
 lock: .venv/uv.stamp  ## solve all groups again into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml $(ALL_GROUPS:%=--group %) --universal --python-version 3.11 \

@@ -65,27 +65,11 @@ class OutputTensor(msgspec.Struct):
     data: list[Any]  # flat, row-major; the last field, for a large answer ends with it
 
 
-class InferResponse(msgspec.Struct, omit_defaults=True, kw_only=True):
-    model_name: str
-    id: str
-    model_version: str | None = None
-    outputs: list[OutputTensor]  # the last field, as above
-
-
 class Error(msgspec.Struct):
     error: str
 
 
-_decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
-
-
-def decode_request(body: bytes) -> InferRequest:
-    """The typed request; refused with 400 and the JSON path of what is wrong."""
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the body is not a V2 inference request: {error}") from None
 
 
 def encode(message: object) -> bytes:

@@ -120,14 +120,6 @@ def _nesting(rows: list[Any]) -> str:
         return "ragged; give every row the same length"
 
 
-def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
-    """Flat row-major Python values; float32 keeps its exact value. 400 for FP16."""
-    if datatype == "FP16":
-        raise Refusal(400, f"output '{name}': FP16 data cannot be sent as JSON; ask for other outputs")
-    values: list[Any] = array.ravel().tolist()
-    return values
-
-
 @lru_cache(maxsize=256)
 def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[Any]:
     kind: Any = JSON_TYPES.get(datatype, int)
