@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.http1 import Address
-from tests.conformance.models import mixed
+from tests.conformance.models import halves, mixed
 from tests.conformance.probe import Probe, Target
 from tests.v2serve.artifacts import write
 from tests.v2serve.servers import Running, running
@@ -26,3 +26,12 @@ def probe(v2serve: Running) -> Probe:
     address = Address("127.0.0.1", v2serve.port)
     request = {"inputs": [dict(tensor) for tensor in mixed().golden]}
     return Probe(Target(address, "iris", address, request=request, max_body=MAX_BODY, timeout=3))
+
+
+@pytest.fixture(scope="module")
+def half_probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    """A server whose model takes and gives FP16, asked with a request that is made from its metadata."""
+    folder = tmp_path_factory.mktemp("halves")
+    with running(folder, write(folder, halves())) as started:
+        address = Address("127.0.0.1", started.port)
+        yield Probe(Target(address, "iris", address, timeout=3))

@@ -13,11 +13,11 @@ from typing import Any
 
 from .tensors import DATATYPES, flat, packed, unpacked
 
-INPUTS = [
+INPUTS: list[dict[str, Any]] = [
     {"name": "x", "datatype": "FP32", "shape": [-1, 2]},
     {"name": "n", "datatype": "INT64", "shape": [-1]},
 ]
-OUTPUTS = [{**spec, "name": f"{spec['name']}_out"} for spec in INPUTS]
+OUTPUTS: list[dict[str, Any]] = [{**spec, "name": f"{spec['name']}_out"} for spec in INPUTS]
 REQUEST = {
     "inputs": [
         {"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [1.5, -2.0, 3.0, 4.25]},
@@ -136,7 +136,10 @@ class Handler(BaseHTTPRequestHandler):
         return content
 
     def _reply(self, request: dict[str, Any], outputs: list[dict[str, Any]], raw: bytes) -> None:
-        answer = {"model_name": "other" if self.has("another name") else "m", "outputs": outputs}
+        answer: dict[str, object] = {
+            "model_name": "other" if self.has("another name") else "m",
+            "outputs": outputs,
+        }
         if "id" in request and not self.has("id forgotten"):
             answer["id"] = request["id"]
         if self.has("null"):

@@ -2,7 +2,7 @@
 
 from onnx import helper
 
-from tests.v2serve.artifacts import Served, Tensor
+from tests.v2serve.artifacts import Served, Tensor, identity
 
 WORDS = ["w\u00f6rd", ""]
 
@@ -26,3 +26,8 @@ def mixed() -> Served:
             for tensor, shape, data in zip(taken, shapes, golden, strict=True)
         ),
     )
+
+
+def halves() -> Served:
+    """FP16 in and out, which JSON does not carry."""
+    return identity("FP16", ("N", 3))

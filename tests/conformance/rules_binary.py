@@ -24,8 +24,16 @@ def _announced(probe: Probe) -> bool:
     return any(name in _NAMES for name in probe.get("/v2").json().get("extensions") or [])
 
 
+def _message(probe: Probe) -> tuple[bytes, int]:
+    """The valid request as bytes; FP16 cannot come back as JSON, so bytes are asked for where it would."""
+    request = probe.anything
+    if any(spec["datatype"] == "FP16" for spec in probe.metadata.get("outputs") or []):
+        request["parameters"] = {**(request.get("parameters") or {}), "binary_data_output": True}
+    return binary_message(request)
+
+
 def _whole(probe: Probe) -> Reply:
-    body, length = binary_message(probe.anything)
+    body, length = _message(probe)
     return probe.infer(body, binary_headers(length))
 
 
@@ -113,6 +121,11 @@ def _ask_outputs(
     return read(probe.infer(body, binary_headers(length)))
 
 
+def _needs_json(probe: Probe) -> None:
+    if any(spec["datatype"] == "FP16" for spec in probe.metadata.get("outputs") or []):
+        raise NotApplicable("the model gives FP16, which JSON does not carry")
+
+
 def _with(request: dict[str, Any], parameters: object, outputs: object) -> dict[str, Any]:
     if parameters is not None:
         request["parameters"] = parameters
@@ -162,6 +175,7 @@ def _forms(told: Outputs) -> dict[str, str]:
 
 def precedence(probe: Probe) -> str:
     offered(probe)
+    _needs_json(probe)
     names = list(_as_json(probe))
     for whole in (True, False):
         told = _ask_outputs(probe, {"binary_data_output": whole}, _requested(names, not whole))
@@ -172,6 +186,7 @@ def precedence(probe: Probe) -> str:
 
 def default_json(probe: Probe) -> str:
     offered(probe)
+    _needs_json(probe)
     told = _ask_outputs(probe, None, None)
     expect(not any(output[0] for output in told.values()), str(_forms(told)))
     return "JSON, unless asked"
@@ -196,7 +211,7 @@ def content_type(probe: Probe) -> str:
 
 def header_case(probe: Probe) -> str:
     offered(probe)
-    body, length = binary_message(probe.anything)
+    body, length = _message(probe)
     fields = [("Content-Type", OCTETS), ("Inference-Header-Content-Length", str(length))]
     _equal(probe, read(probe.infer(body, fields)))
     return "taken"
@@ -272,7 +287,7 @@ _BROKEN = (
 
 def _broken_reply(broken: Broken, probe: Probe) -> Reply:
     offered(probe)
-    body, length = binary_message(probe.anything)
+    body, length = _message(probe)
     told, raw = broken.make(json.loads(body[:length]), body[length:])
     text = json.dumps(told).encode()
     header = broken.header(len(text), len(text) + len(raw))

@@ -126,7 +126,7 @@ def id_echoed(probe: Probe) -> str:
     request.id = "an-id-\u2713"
     told = infer(probe, request).id
     expect(told == request.id, f"id {told!r}")
-    return told
+    return str(told)
 
 
 def chosen_outputs(probe: Probe) -> str:
@@ -159,7 +159,7 @@ def version(probe: Probe) -> str:
     request.model_version = probe.version
     told = infer(probe, request).model_version
     expect(told == probe.version, f"model_version {told!r}")
-    return told
+    return str(told)
 
 
 def unknown_field(probe: Probe) -> str:

@@ -20,3 +20,14 @@ def test_v2serve_conforms(rule: Rule, probe: Probe) -> None:
         assert NOT_APPLICABLE.get(rule.id, "accepted") in found.seen
     else:
         assert found.verdict is Verdict.CONFORMS, found.seen
+
+
+@pytest.mark.parametrize("rule", [*suite.chosen("binary"), *suite.chosen("grpc")], ids=lambda rule: rule.id)
+def test_v2serve_conforms_where_json_cannot_carry_the_values(rule: Rule, half_probe: Probe) -> None:
+    found = judge(rule, half_probe)
+    assert found.verdict in (Verdict.CONFORMS, Verdict.NOT_APPLICABLE), found.seen
+
+
+def test_the_rule_of_fp16_applies_to_a_model_that_has_it(half_probe: Probe) -> None:
+    [rule] = suite.chosen("binary.fp16")
+    assert judge(rule, half_probe).verdict is Verdict.CONFORMS

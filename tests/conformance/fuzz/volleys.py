@@ -133,10 +133,11 @@ def _frames(buffer: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 def _statuses(buffer: bytes) -> dict[int, str]:
     """grpc-status, or :status where there is none, by stream."""
-    decoder, told = hpack.Decoder(), {}
+    decoder = hpack.Decoder()
+    told: dict[int, str] = {}
     for kind, _, stream, payload in _frames(buffer):
         if kind == HEADERS:
-            fields = dict(decoder.decode(payload))
+            fields = {str(name): str(value) for name, value in decoder.decode(payload)}
             told[stream] = str(fields.get("grpc-status") or told.get(stream) or fields.get(":status"))
     return told
 
