@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from v2serve.codecs.rest import HEADER
-from v2serve.endpoint import JSON, Endpoint, Endpoints
+from v2serve.endpoint import JSON, Endpoint
 from v2serve.grpc import GrpcService
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.observe.metrics import BINARY, GRPC, REST
 from v2serve.observe.observer import Observer
 from v2serve.protocol import Error, Refusal, encode, shown
+from v2serve.released import Models
 from v2serve.rest import RestInference, admit
 from v2serve.wire.exchange import Answer, Headers, Request
 
@@ -28,7 +29,7 @@ class App:
     """The application of one server."""
 
     def __init__(
-        self, endpoints: Endpoints, rest: RestInference, grpc: GrpcService, observer: Observer
+        self, endpoints: Models[Endpoint], rest: RestInference, grpc: GrpcService, observer: Observer
     ) -> None:
         self._endpoints = endpoints
         self._rest = rest
@@ -54,11 +55,12 @@ class App:
                 endpoint.begin(request)
                 admit(request)
             elif self._grpc.handles(request):
-                return self._grpc.admit(request)
+                refusal = self._grpc.admit(request)
+                return refusal and self._noted(request, refusal)
             else:
                 self._admit_read(request)
-        except Refusal as refusal:
-            return self._refused(request, refusal)
+        except Refusal as problem:
+            return self._noted(request, self._refused(request, problem))
         return None
 
     def answer(self, request: Request) -> Answer | Future[Answer]:
@@ -83,6 +85,11 @@ class App:
         endpoint: Endpoint | None = request.context
         watched = None if endpoint is None else endpoint.watched
         self._observer.answered(request, answer, watched, _protocol(request), request.call_id)
+
+    def _noted(self, request: Request, refusal: Answer) -> Answer:
+        """The wire tells of the answers to what was admitted; this one was not."""
+        self.answered(request, refusal)
+        return refusal
 
     def _settled(self, request: Request, made: Future[Answer]) -> Future[Answer]:
         """The same future, but a refusal is an answer; who cancels it gives up what makes it."""
@@ -201,7 +208,7 @@ class App:
         return Answer(200, (("content-type", kind), *self._headers[1:]), text)
 
 
-def _server_headers(endpoints: Endpoints) -> Headers:
+def _server_headers(endpoints: Models[Endpoint]) -> Headers:
     """Of answers that are about no model: where there is one only, its digest."""
     digests = [endpoint.digest for endpoint in endpoints]
     told: Headers = (("x-model-digest", digests[0]),) if len(digests) == 1 else ()

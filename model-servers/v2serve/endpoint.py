@@ -1,13 +1,12 @@
 """One release as callers meet it: what can be asked of it, how its answers are labelled, and what is noted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from v2serve.call import Call
 from v2serve.codecs.release import ReleaseName
 from v2serve.contract import Contract, RequestCheck
 from v2serve.lanes import Lane, Result
 from v2serve.observe.observer import Observer, Watched
-from v2serve.protocol import Refusal, shown
 from v2serve.released import Served
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Headers, Request
@@ -56,31 +55,3 @@ class Endpoint:
         """In the thread of the event loop."""
         if self._note is not None:
             self._note(call.feeds, call.wanted, arrays)
-
-
-class Endpoints:
-    """Every model of one process, by name."""
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
-
-    def __iter__(self) -> Iterator[Endpoint]:
-        return iter(self._endpoints.values())
-
-    def __len__(self) -> int:
-        return len(self._endpoints)
-
-    @property
-    def ready(self) -> bool:
-        return all(endpoint.ready for endpoint in self)
-
-    def find(self, name: str, version: str | None) -> Endpoint:
-        """The model of this name, in this version if one is named; Refusal 404 says what is served instead."""
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            served = ", ".join(self._endpoints) or "no model"
-            raise Refusal(404, f"model {shown(name)} is not served here; this server serves {served}")
-        if version is not None and version != endpoint.version:
-            serves = f"version {endpoint.version} is" if endpoint.version else "it has no version"
-            raise Refusal(404, f"version {shown(version)} of {name} is not served here; {serves}")
-        return endpoint

@@ -1,10 +1,8 @@
 """A release of a model as it is served: its artifact loaded, warmed up and given a lane."""
 
-import json
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from v2serve.artifact import ArtifactError
 from v2serve.batch_lane import BatchLane
@@ -17,10 +15,6 @@ from v2serve.pipeline import Pipeline, load_pipeline
 from v2serve.protocol import Refusal, shown
 from v2serve.tensors import Array
 from v2serve.warmup import golden_answer, golden_call, load_golden, warm_up
-
-REFERENCE = "reference.json"
-
-_log = logging.getLogger("v2serve")
 
 
 class ModelRelease(NamedTuple):
@@ -43,7 +37,6 @@ class Served:
         "infer",
         "lane",
         "name",
-        "reference",
         "run",
         "run_now",
         "seconds",
@@ -58,7 +51,6 @@ class Served:
         self.infer: Callable[[Call], Result] = lane.run
         self.run_now: Callable[[Call], Sequence[Array]] = pipeline.run  # for a thread of the lane
         self.seconds = seconds  # of its golden request
-        self.reference = _reference(release.folder)
 
     @property
     def ready(self) -> bool:
@@ -95,14 +87,30 @@ def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float) -> Lane:
     return InlineLane(pipeline, limits) if kind == "inline" else ThreadLane(pipeline, limits)
 
 
-class Models:
+class Named(Protocol):
+    """What a model is found by."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def ready(self) -> bool: ...
+
+
+M = TypeVar("M", bound=Named)
+
+
+class Models(Generic[M]):
     """The releases of one process, by name."""
 
-    def __init__(self, models: Sequence[Served]) -> None:
+    def __init__(self, models: Sequence[M]) -> None:
         refuse_twins(models)
         self._models = {model.name: model for model in models}
 
-    def __iter__(self) -> Iterator[Served]:
+    def __iter__(self) -> Iterator[M]:
         return iter(self._models.values())
 
     def __len__(self) -> int:
@@ -112,7 +120,7 @@ class Models:
     def ready(self) -> bool:
         return all(model.ready for model in self)
 
-    def find(self, name: str, version: str | None) -> Served:
+    def find(self, name: str, version: str | None) -> M:
         """The model of this name, in this version if one is named; Refusal 404 says what is served instead."""
         model = self._models.get(name)
         if model is None:
@@ -124,7 +132,7 @@ class Models:
         return model
 
 
-def refuse_twins(releases: Sequence[ModelRelease] | Sequence[Served]) -> None:
+def refuse_twins(releases: Sequence[ModelRelease] | Sequence[Named]) -> None:
     """Raise ArtifactError if two have one name; best asked before they are loaded."""
     seen: dict[str, str] = {}
     for release in releases:
@@ -134,16 +142,3 @@ def refuse_twins(releases: Sequence[ModelRelease] | Sequence[Served]) -> None:
                 f"two models are named {release.name}: {other} and {own}; give each its own name"
             )
         seen[release.name] = own
-
-
-def _reference(folder: Path) -> dict[str, Any] | None:
-    """What the training data looked like, as the artifact has it; drift is not measured without."""
-    path = folder / REFERENCE
-    if not path.exists():
-        return None
-    try:
-        reference = json.loads(path.read_bytes())
-    except (ValueError, RecursionError, OSError) as error:
-        _log.warning("%s: %s; drift is not measured", REFERENCE, error)
-        return None
-    return reference if isinstance(reference, dict) else None

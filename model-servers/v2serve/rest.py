@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import Future
 from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from v2serve.codecs.compression import SMALLEST, choose, compress, decompress
@@ -43,6 +44,7 @@ class RestInference:
         """`body_bytes` bounds a body once it is decompressed."""
         self._tensors = tensors
         self._body_bytes = body_bytes
+        self._writer = ThreadPoolExecutor(1, "answers")  # not the model's threads, whose queue may be full
 
     def answer(self, endpoint: Endpoint, request: Request) -> Answer | Future[Answer]:
         headers = request.headers
@@ -51,9 +53,9 @@ class RestInference:
         call = self._call(endpoint, request, request.body)
         result = endpoint.infer(call)
         if isinstance(result, Future):
-            return _task(_later(endpoint, headers, call, result))
+            return _task(self._later(endpoint, headers, call, result))
         if sum([array.size for array in result]) > _INLINE_VALUES:
-            return _task(_encoded(endpoint, headers, call, result))
+            return _task(self._written(endpoint, headers, call, result))
         endpoint.note(call, result)
         return _answer(endpoint, headers, call, result)
 
@@ -76,24 +78,22 @@ class RestInference:
             call.deadline = _deadline(call.parameters, request.begin)
         return call
 
+    async def _later(
+        self, endpoint: Endpoint, headers: Mapping[str, str], call: RestCall, result: Future[Sequence[Array]]
+    ) -> Answer:
+        arrays = await result
+        if sum([array.size for array in arrays]) > _INLINE_VALUES:
+            return await self._written(endpoint, headers, call, arrays)
+        endpoint.note(call, arrays)
+        return _answer(endpoint, headers, call, arrays)
 
-async def _later(
-    endpoint: Endpoint, headers: Mapping[str, str], call: RestCall, result: Future[Sequence[Array]]
-) -> Answer:
-    arrays = await result
-    if sum([array.size for array in arrays]) > _INLINE_VALUES:
-        return await _encoded(endpoint, headers, call, arrays)
-    endpoint.note(call, arrays)
-    return _answer(endpoint, headers, call, arrays)
-
-
-async def _encoded(
-    endpoint: Endpoint, headers: Mapping[str, str], call: RestCall, arrays: Sequence[Array]
-) -> Answer:
-    """A long answer is written in a thread."""
-    endpoint.note(call, arrays)
-    encoding: Future[Answer] = endpoint.lane.work(lambda: _answer(endpoint, headers, call, arrays))
-    return await encoding
+    async def _written(
+        self, endpoint: Endpoint, headers: Mapping[str, str], call: RestCall, arrays: Sequence[Array]
+    ) -> Answer:
+        """A long answer is written in a thread."""
+        endpoint.note(call, arrays)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, _answer, endpoint, headers, call, arrays)
 
 
 def _answer(

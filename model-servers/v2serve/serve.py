@@ -13,7 +13,7 @@ import uvloop
 from v2serve.app import App
 from v2serve.artifact import ArtifactError, verify
 from v2serve.codecs.limits import TensorLimits
-from v2serve.endpoint import Endpoint, Endpoints
+from v2serve.endpoint import Endpoint
 from v2serve.fetch import fetch
 from v2serve.grpc import GrpcService
 from v2serve.lanes import LaneLimits
@@ -21,7 +21,7 @@ from v2serve.model import Runtime
 from v2serve.observe.metrics import Release
 from v2serve.observe.observer import Observer
 from v2serve.processors import threads_of_cpu_limit
-from v2serve.released import ModelRelease, load, refuse_twins
+from v2serve.released import ModelRelease, Models, load, refuse_twins
 from v2serve.rest import RestInference
 from v2serve.settings import ModelSettings, Settings
 from v2serve.wire.exchange import WireLimits
@@ -67,7 +67,7 @@ def serve(settings: Settings) -> None:
         runner.run(_run(settings.drain_seconds, app, observer, wire.server))
 
 
-def _endpoints(settings: Settings, observer: Observer) -> Endpoints:
+def _endpoints(settings: Settings, observer: Observer) -> Models[Endpoint]:
     releases = [ModelRelease(m.name, m.version, m.digest, m.run, m.dir) for m in settings.models]
     refuse_twins(releases)
     limits = LaneLimits(settings.concurrency, settings.queue, settings.max_batch, settings.deadline_seconds)
@@ -82,7 +82,7 @@ def _endpoints(settings: Settings, observer: Observer) -> Endpoints:
         named = Release(release.name, release.version, release.digest, release.run)
         watched = observer.watch(named, served.contract, release.folder, served.lane)
         endpoints.append(Endpoint(served, watched, observer))
-    return Endpoints(endpoints)
+    return Models(endpoints)
 
 
 def _bring(model: ModelSettings, store: str | None) -> None:
@@ -93,7 +93,7 @@ def _bring(model: ModelSettings, store: str | None) -> None:
         verify(model.dir, model.digest)
 
 
-def _app(settings: Settings, endpoints: Endpoints, observer: Observer) -> App:
+def _app(settings: Settings, endpoints: Models[Endpoint], observer: Observer) -> App:
     tensors = TensorLimits(elements=settings.max_elements)
     rest = RestInference(tensors, settings.max_body_bytes)
     app: App

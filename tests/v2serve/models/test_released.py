@@ -82,20 +82,6 @@ def test_a_list_of_no_golden_requests_is_refused(tmp_path: Path) -> None:
         loaded(tmp_path, digest)
 
 
-def test_the_reference_of_the_training_data_is_at_hand(tmp_path: Path) -> None:
-    digest = write_graph(tmp_path, iris())
-    assert loaded(tmp_path, digest).reference is None
-    edit(tmp_path / "reference.json", {"rows": 3})
-    assert loaded(tmp_path, digest).reference == {"rows": 3}
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
-def test_a_reference_that_is_none_costs_the_drift_statistics_only(tmp_path: Path, content: str) -> None:
-    digest = write_graph(tmp_path, iris())
-    (tmp_path / "reference.json").write_text(content)
-    assert loaded(tmp_path, digest).reference is None
-
-
 def test_a_model_without_free_rows_is_not_batched(tmp_path: Path) -> None:
     digest = write_graph(tmp_path, identity("FP32", (2, 3)))
     with pytest.raises(ArtifactError, match=r"^contract.json: x: shape \[2, 3\] does not begin with -1"):
