@@ -76,8 +76,10 @@ class Http2:
             self.send(PREFACE + opening)
             first = self.frame()
         except (OSError, EOFError) as error:
+            self.__exit__()
             raise NotOffered(f"no HTTP/2 with prior knowledge: {error}") from None
         if first.kind != SETTINGS or first.stream:
+            self.__exit__()
             raise NotOffered(f"no HTTP/2 with prior knowledge: {bytes(first.payload[:30])!r}")
 
     def send(self, content: bytes) -> None:
