@@ -109,6 +109,19 @@ def _write(
         "outputs": [{"name": name, "datatype": kind, "shape": [-1, *rest]} for name, kind, rest in outputs],
     }
     (folder / "contract.json").write_text(json.dumps(contract))
+    if len(shape) == 2:
+        (folder / "reference.json").write_text(json.dumps(_reference(shape[1])))
     request = Benched(folder, "", shape).request()
     (folder / "golden.json").write_text(json.dumps({"request": request, "response": {"outputs": []}}))
     return Benched(folder, write_sums(folder), shape)
+
+
+def _reference(features: int) -> dict[str, Any]:
+    """Training data that was even between 0 and 1, in ten bins; so the statistics of a real model are kept."""
+    edges = [round(0.1 * n, 1) for n in range(1, 10)]
+    one = {"min": 0.0, "max": 1.0, "mean": 0.5, "std": 0.29, "quantiles": edges, "shares": [0.1] * 10}
+    return {
+        "rows": 1000,
+        "features": [{"name": f"f{n}", "unit": "1", **one} for n in range(features)],
+        "classes": {"a": 0.4, "b": 0.3, "c": 0.3},
+    }

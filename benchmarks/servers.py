@@ -1,4 +1,4 @@
-"""The servers of the serving benchmark, each one process on core 0: v2serve, KServe's own, and two that do nothing."""
+"""The servers of the serving benchmark, one process on core 0 each: v2serve, KServe's own, one that does nothing."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ class Running:
 
 @contextmanager
 def running(server: str, model: Benched, **told: str) -> Iterator[Running]:
-    """`server` is v2serve, kserve or noop; `told` are more variables of v2serve."""
+    """`server` is v2serve, bare (v2serve without observation), kserve or noop; `told` are more variables of v2serve."""
     port, grpc_port = _free_port(), _free_port()
     begin = time.perf_counter()
     process = subprocess.Popen(
@@ -148,15 +148,43 @@ def _noop(_: Path, port: int, __: int) -> None:
     uvloop.run(serve())
 
 
+def _bare(_: Path, __: int, ___: int) -> None:
+    """v2serve, told by its environment as always, that counts nothing and looks at no data."""
+    import v2serve.serve as starting
+    from v2serve.contract import Contract
+    from v2serve.observe.metrics import LaneCounts, Release
+    from v2serve.observe.observer import Observer, Watched
+    from v2serve.settings import read_settings
+
+    class Silent(Observer):
+        def watch(
+            self, release: Release, contract: Contract, folder: Path, lane: LaneCounts | None = None
+        ) -> Watched:
+            watched = super().watch(release, contract, folder, lane)
+            watched.drift = None
+            return watched
+
+        def begin(self, watched: Watched) -> None:
+            pass
+
+        def answered(self, *_: Any) -> None:
+            pass
+
+    vars(starting)["Observer"] = Silent
+    starting.serve(read_settings())
+
+
+_SERVERS = {"kserve": _kserve, "noop": _noop, "bare": _bare}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("server", choices=("kserve", "noop"))
+    parser.add_argument("server", choices=_SERVERS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("port", type=int)
     parser.add_argument("grpc_port", type=int)
     chosen = parser.parse_args()
-    serve = _kserve if chosen.server == "kserve" else _noop
-    serve(chosen.folder, chosen.port, chosen.grpc_port)
+    _SERVERS[chosen.server](chosen.folder, chosen.port, chosen.grpc_port)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What the server answers on which path: inference over REST and gRPC, health, metadata, the repository, metrics."""
 
-import logging
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from v2serve.asked import Asked
 from v2serve.codecs.rest import HEADER
 from v2serve.endpoint import JSON, Endpoint
 from v2serve.grpc import GrpcService
@@ -17,10 +17,7 @@ from v2serve.rest import RestInference, admit
 from v2serve.wire.exchange import Answer, Headers, Request
 
 _ONLY_GIT = "only Git changes what is loaded: merge a release to main"
-_INTERNAL = "internal error; the server's log says more"
 _GET, _POST = ("GET", "HEAD"), ("POST",)
-
-_log = logging.getLogger("v2serve")
 
 Reader = Callable[[Request], Answer]
 
@@ -63,22 +60,25 @@ class App:
             return self._noted(request, self._refused(request, problem))
         return None
 
-    def answer(self, request: Request) -> Answer | Future[Answer]:
+    def answers(self, requests: Sequence[Request]) -> list[Answer | Future[Answer]]:
+        """Decode all, run all, encode all: each step finds its code in the processor's caches."""
+        made = [self._decoded(request) for request in requests]
+        for one in made:
+            if type(one) is Asked:
+                one.run()
+        return [one.answer() if type(one) is Asked else one for one in made]  # type: ignore[misc]
+
+    def _decoded(self, request: Request) -> Asked | Answer | Future[Answer]:
         endpoint = request.context
-        if endpoint is None:
-            if self._grpc.handles(request):
-                return self._grpc.answer(request)
-            return self._readers[request.path][1](request)
-        try:
-            made = self._rest.answer(endpoint, request)
-        except Refusal as refusal:
-            return self._refused(request, refusal)
-        if isinstance(made, Future):
-            return self._settled(request, made)
-        return made
+        if endpoint is not None:
+            return self._rest.decoded(endpoint, request)
+        if self._grpc.handles(request):
+            return self._grpc.decoded(request)
+        return self._readers[request.path][1](request)
 
     def refuse(self, request: Request | None, status: int, message: str) -> Answer:
-        headers = self._headers if request is None else self._headers_for(request)
+        endpoint: Endpoint | None = None if request is None else request.context
+        headers = self._headers if endpoint is None else endpoint.json_headers
         return Answer(status, headers, encode(Error(message)))
 
     def answered(self, request: Request, answer: Answer | None) -> None:
@@ -86,38 +86,14 @@ class App:
         watched = None if endpoint is None else endpoint.watched
         self._observer.answered(request, answer, watched, _protocol(request), request.call_id)
 
-    def _noted(self, request: Request, refusal: Answer) -> Answer:
-        """The wire tells of the answers to what was admitted; this one was not."""
-        self.answered(request, refusal)
-        return refusal
-
-    def _settled(self, request: Request, made: Future[Answer]) -> Future[Answer]:
-        """The same future, but a refusal is an answer; who cancels it gives up what makes it."""
-        answer: Future[Answer] = made.get_loop().create_future()
-        made.add_done_callback(partial(self._settle, request, answer))
-        answer.add_done_callback(lambda done: made.cancel() if done.cancelled() else None)
-        return answer
-
-    def _settle(self, request: Request, answer: Future[Answer], made: Future[Answer]) -> None:
-        if answer.done() or made.cancelled():
-            answer.cancel()
-            return
-        error = made.exception()
-        if error is None:
-            answer.set_result(made.result())
-        elif isinstance(error, Refusal):
-            answer.set_result(self._refused(request, error))
-        else:
-            _log.error("%s failed", request.path, exc_info=error)
-            answer.set_result(self.refuse(request, 500, _INTERNAL))
-
     def _refused(self, request: Request, refusal: Refusal) -> Answer:
         answer = self.refuse(request, refusal.status, str(refusal))
         return answer._replace(headers=(*answer.headers, *refusal.headers)) if refusal.headers else answer
 
-    def _headers_for(self, request: Request) -> Headers:
-        endpoint: Endpoint | None = request.context
-        return self._headers if endpoint is None else endpoint.json_headers
+    def _noted(self, request: Request, refusal: Answer) -> Answer:
+        """The wire tells of the answers to what was admitted; this one was not."""
+        self.answered(request, refusal)
+        return refusal
 
     def _admit_read(self, request: Request) -> None:
         found = self._readers.get(request.path)

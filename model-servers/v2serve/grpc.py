@@ -5,20 +5,21 @@ The messages are in codecs/open_inference.proto and codecs/health.proto.
 
 import logging
 from asyncio import Future
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from v2serve.call import Call
-from v2serve.codecs.grpc import GrpcCall, decode, encode, parse_request
+from v2serve.asked import Asked
+from v2serve.codecs.grpc import decode, encode, parse_request
 from v2serve.codecs.limits import DEFAULT_LIMITS, TensorLimits
 from v2serve.codecs.open_inference import message_class, parse
-from v2serve.codecs.release import ReleaseName
-from v2serve.contract import Contract, RequestCheck, TensorSpec
+from v2serve.contract import TensorSpec
+from v2serve.endpoint import Endpoint
 from v2serve.grpc_exchange import answered, check_head, message_of, not_grpc, refused, seconds
-from v2serve.lanes import INLINE_BYTES, Lane, Result
+from v2serve.lanes import INLINE_BYTES
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.protocol import Refusal, shown
+from v2serve.released import Models
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Answer, Request
 
@@ -29,48 +30,12 @@ _INFER = f"{_SERVICE}ModelInfer"
 _ONLY_GIT = "only Git changes what is loaded: merge a release to main"
 
 
-class Served(Protocol):
-    """One release of a model, as far as gRPC asks it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str | None: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def run(self) -> str | None: ...
-    @property
-    def contract(self) -> Contract: ...
-    @property
-    def check(self) -> RequestCheck: ...
-    @property
-    def ready(self) -> bool: ...
-    @property
-    def lane(self) -> Lane: ...
-    @property
-    def infer(self) -> Callable[[Call], Result]: ...
-    @property
-    def run_now(self) -> Callable[[Call], Sequence[Array]]: ...
-    @property
-    def release(self) -> ReleaseName: ...
-    def begin(self, request: Request) -> None: ...
-    def note(self, call: Call, arrays: Sequence[Array]) -> None: ...
-
-
-class Models(Protocol):
-    """What is served; `find` raises Refusal 404, and takes None for whichever version there is."""
-
-    def __iter__(self) -> Iterator[Served]: ...
-    def find(self, name: str, version: str | None) -> Served: ...
-
-
 class GrpcService:
     """Answers on the wire's border, in the thread of the event loop."""
 
     def __init__(
         self,
-        models: Models,
+        models: Models[Endpoint],
         ready: Callable[[], bool],
         body_bytes: int,
         limits: TensorLimits = DEFAULT_LIMITS,
@@ -110,32 +75,57 @@ class GrpcService:
             return refused(501, f"{shown(request.path)} is not offered; V2's methods are under {_SERVICE}")
         return None
 
-    def answer(self, request: Request) -> Answer | Future[Answer]:
-        """The answer to an admitted request; a future where the model gives one."""
+    def decoded(self, request: Request) -> Asked | Answer | Future[Answer]:
+        """An admitted inference up to its call; all other methods to their answer."""
         try:
             message = message_of(request, self._body_bytes)
             if request.path == _INFER:
-                return self._infer(request, message)
+                return self._decoded(request, message)
             return answered(self._methods[request.path](message).SerializeToString())
         except Exception as error:
-            return _failed(error)
+            return self.failed(request, error)
 
-    def _infer(self, request: Request, message: bytes) -> Answer | Future[Answer]:
-        asked = parse_request(message)
-        served = self._models.find(asked.model_name, asked.model_version or None)
-        served.begin(request)
-        call = decode(asked, served.check, self._limits)
+    def encoded(self, asked: Asked, arrays: Sequence[Array]) -> Answer:
+        asked.endpoint.note(asked.call, arrays)
+        return answered(encode(asked.call, arrays, asked.endpoint.release))  # type: ignore[arg-type]
+
+    def later(self, asked: Asked, arrays: Future[Sequence[Array]]) -> Future[Answer]:
+        """The answer once the arrays are there; who cancels it gives up the arrays too."""
+        answer: Future[Answer] = arrays.get_loop().create_future()
+        arrays.add_done_callback(partial(self._finish, answer, asked))
+        answer.add_done_callback(lambda done: arrays.cancel() if done.cancelled() else None)
+        return answer
+
+    def failed(self, request: Request, error: BaseException) -> Answer:
+        if isinstance(error, Refusal):
+            return refused(error.status, str(error), error.headers)
+        _log.error("%s failed", request.path, exc_info=error)
+        return refused(500, "internal error; the server's log says more")
+
+    def _decoded(self, request: Request, message: bytes) -> Asked | Future[Answer]:
+        parsed = parse_request(message)
+        endpoint = self._models.find(parsed.model_name, parsed.model_version or None)
+        endpoint.begin(request)
+        call = decode(parsed, endpoint.check, self._limits)
         request.call_id = call.id
         timeout = request.headers.get("grpc-timeout")
         if timeout is not None:
             call.deadline = request.begin + seconds(timeout)
-        if len(message) > INLINE_BYTES:
-            return _later(served.lane.work(lambda: served.run_now(call), call.deadline), call, served)
-        result = served.infer(call)
-        if isinstance(result, Future):
-            return _later(result, call, served)
-        served.note(call, result)
-        return answered(encode(call, result, served.release))
+        asked = Asked(request, endpoint, call, self)
+        if len(message) <= INLINE_BYTES:
+            return asked
+        return self.later(asked, endpoint.lane.work(lambda: endpoint.run_now(call), call.deadline))
+
+    def _finish(self, answer: Future[Answer], asked: Asked, result: Future[Sequence[Array]]) -> None:
+        if answer.done():
+            return
+        if result.cancelled():
+            answer.set_result(refused(503, "the server gave this request up; ask again"))
+            return
+        try:
+            answer.set_result(self.encoded(asked, result.result()))
+        except Exception as error:
+            answer.set_result(self.failed(asked.request, error))
 
     def _server_live(self, message: bytes) -> Any:
         _parse("ServerLiveRequest", message)
@@ -207,32 +197,3 @@ def _made(name: str, /, **fields: Any) -> Any:
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
-
-
-def _later(result: Future[Sequence[Array]], call: GrpcCall, served: Served) -> Future[Answer]:
-    """The answer once the arrays are there; who cancels it gives up the arrays too."""
-    answer: Future[Answer] = result.get_loop().create_future()
-    result.add_done_callback(partial(_finish, answer, call, served))
-    answer.add_done_callback(lambda done: result.cancel() if done.cancelled() else None)
-    return answer
-
-
-def _finish(answer: Future[Answer], call: GrpcCall, served: Served, result: Future[Sequence[Array]]) -> None:
-    if answer.done():  # the caller left
-        return
-    if result.cancelled():
-        answer.set_result(refused(503, "the server gave this request up; ask again"))
-        return
-    try:
-        arrays = result.result()
-        served.note(call, arrays)
-        answer.set_result(answered(encode(call, arrays, served.release)))
-    except Exception as error:
-        answer.set_result(_failed(error))
-
-
-def _failed(error: Exception) -> Answer:
-    if isinstance(error, Refusal):
-        return refused(error.status, str(error), error.headers)
-    _log.error("a request failed", exc_info=error)
-    return refused(500, "internal error; the server's log says more")

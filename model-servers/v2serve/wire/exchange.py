@@ -1,6 +1,7 @@
 """One HTTP request, its answer, and what an application is to the wire that carries them."""
 
 from asyncio import Future
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 Headers = tuple[tuple[str, str], ...]
@@ -44,8 +45,11 @@ class Application(Protocol):
     def admit(self, request: Request) -> Answer | None:
         """A refusal that needs no body, or None: receive the body. Called once a request, before all else."""
 
-    def answer(self, request: Request) -> Answer | Future[Answer]:
-        """The answer to a whole request; a future is cancelled if the caller leaves."""
+    def answers(self, requests: Sequence[Request]) -> Sequence[Answer | Future[Answer]]:
+        """The answers to whole requests that came in one turn of the loop, of any connections, in their order.
+
+        A future is cancelled if the caller leaves. What is raised is a 500 for all of them.
+        """
 
     def refuse(self, request: Request | None, status: int, message: str) -> Answer:
         """The wire's own refusals in the words of the application; None: no head could be read."""

@@ -18,7 +18,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http1(Connection):
-    """`_making` is the turn whose answer is being made elsewhere; until it is there, nothing else is parsed."""
+    """`_making` is the turn whose answer is being made, and its future if that takes longer than a turn of the loop;
+    until the answer is there, nothing else is parsed."""
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -26,7 +27,7 @@ class Http1(Connection):
         self._parser = HttpRequestParser(self._intake)
         self._intake.parser = self._parser
         self._turns: deque[Turn] = deque()
-        self._making: tuple[Turn, Future[Answer]] | None = None
+        self._making: tuple[Turn, Future[Answer] | None] | None = None
         self._rest = b""
         self._continue = False
         self._over = False  # no request after the ones that are in their turn
@@ -52,10 +53,10 @@ class Http1(Connection):
 
     def eof_received(self) -> bool:
         """A caller who says nothing more gets what can be answered now; one who waits for a model has left."""
-        if self._making is not None or self.lingering or self.lost:
+        if self.lingering or self.lost or (self._making is not None and self._making[1] is not None):
             return False
         self._ended = True
-        if self._turns or self._rest:
+        if self._turns or self._rest or self._making is not None:
             return True
         return self._cut_short()
 
@@ -72,7 +73,8 @@ class Http1(Connection):
         if self._making is not None:
             turn, future = self._making
             self._making = None
-            future.cancel()
+            if future is not None:
+                future.cancel()
             self._leave(turn)
         self._forget()
 
@@ -158,15 +160,29 @@ class Http1(Connection):
             self._turns.append(turn)
 
     def _answer(self, turn: Turn) -> None:
-        answer = turn.refusal
-        if answer is None:
-            made = self.hub.answer(turn.request)  # type: ignore[arg-type]
+        if turn.refusal is not None:
+            self._write(turn, turn.refusal)
+        else:
+            self._making = (turn, None)
+            self.hub.ask(turn.request, self._deliver)  # type: ignore[arg-type]
+
+    def _deliver(self, made: "Answer | Future[Answer]") -> None:
+        if self._making is None:  # the caller has left
             if type(made) is not Answer:
-                self._making = (turn, made)  # type: ignore[assignment]
-                made.add_done_callback(self._made)  # type: ignore[union-attr]
-                return
-            answer = made
-        self._write(turn, answer)
+                made.cancel()  # type: ignore[union-attr]
+            return
+        turn = self._making[0]
+        if type(made) is Answer:
+            self._making = None
+            self._write(turn, made)
+            if self._turns or self._rest or self._ended or self._continue:
+                self._advance()
+        elif self._ended:  # and does not want to wait
+            made.cancel()  # type: ignore[union-attr]
+            self.transport.close()
+        else:
+            self._making = (turn, made)  # type: ignore[assignment]
+            made.add_done_callback(self._made)  # type: ignore[union-attr]
 
     def _made(self, future: "Future[Answer]") -> None:
         if self._making is None:  # the caller has left

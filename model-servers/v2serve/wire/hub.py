@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from asyncio import Future
+from asyncio import Future, get_running_loop
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -17,8 +17,12 @@ SMALL_BODY = 64 << 10  # always taken, whatever is held
 # Bytes that nobody wants are read up to here: a caller who is still sending when the connection closes
 # loses the answer.
 DISCARD = 64 << 20
+# Answered together; more wait for the next turn, so that the answers of these are on their way meanwhile.
+_TOGETHER = 64
 INTERNAL = "internal error; the server's log says more"
 FULL = "the server holds as many bodies as it may; ask again in a second"
+
+Deliver = Callable[["Answer | Future[Answer]"], None]
 
 log = logging.getLogger("v2serve")
 
@@ -43,6 +47,10 @@ class Hub:
         self.linger = min(limits.read_seconds, 5.0)  # for a caller to notice the end of its connection
         self.now = time.perf_counter()
         self.date = formatdate(usegmt=True).encode()
+        self._asked: list[tuple[Request, Deliver]] = []
+        self._delivering = False
+        self._told: list[tuple[Request, Answer | None]] = []
+        self.afterwards: list[Callable[[], None]] = []  # once the answers of this turn are delivered
 
     def tick(self) -> None:
         """Look at every connection once."""
@@ -57,11 +65,35 @@ class Hub:
         except Exception:
             return self._failed(request)
 
-    def answer(self, request: Request) -> "Answer | Future[Answer]":
+    def ask(self, request: Request, deliver: Deliver) -> None:
+        """Have this request answered with all others of this turn of the loop.
+
+        Reading, decoding, running, encoding and writing one request after the other takes two to four times as long
+        as each of these for all requests in turn, for the code of each step is in the processor's caches then.
+        """
+        if not self._asked:
+            get_running_loop().call_soon(self._answer)
+        self._asked.append((request, deliver))
+
+    def _answer(self) -> None:
+        asked, self._asked = self._asked[:_TOGETHER], self._asked[_TOGETHER:]
+        if self._asked:
+            get_running_loop().call_soon(self._answer)
+        requests = [request for request, _ in asked]
         try:
-            return self.application.answer(request)
+            answers = self.application.answers(requests)
         except Exception:
-            return self._failed(request)
+            log.exception("%d requests failed", len(requests))
+            answers = [self.refuse(request, 500, INTERNAL) for request in requests]
+        self._delivering = True
+        for (_, deliver), made in zip(asked, answers, strict=True):
+            deliver(made)
+        self._delivering = False
+        while self.afterwards:
+            self.afterwards.pop()()
+        told, self._told = self._told, []
+        for request, answer in told:
+            self.answered(request, answer)
 
     def outcome(self, request: Request, future: "Future[Answer]") -> Answer:
         """The answer of a future that is done."""
@@ -87,6 +119,9 @@ class Hub:
         return refusal._replace(headers=(*others, ("retry-after", "1")))
 
     def answered(self, request: Request, answer: Answer | None) -> None:
+        if self._delivering:
+            self._told.append((request, answer))
+            return
         try:
             self.application.answered(request, answer)
         except Exception:

@@ -2,6 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Callable
+from functools import partial
 
 from v2serve.wire import frames
 from v2serve.wire.blocks import Head
@@ -25,6 +26,7 @@ class Streams:
         self.answered = 0  # lately
         self.outlet = Outlet(hub)
         self._emptied = emptied
+        self._flushes = False
         self._ended_by_us: dict[int, None] = {}
         self._weighed = min(SMALL_BODY, hub.limits.body_bytes)
 
@@ -161,10 +163,24 @@ class Streams:
         request, body = stream.request, stream.body
         request.body = body if type(body) is bytes else bytes(body)
         stream.body = b""
-        made = self.hub.answer(request)
-        if type(made) is Answer:
-            return self._write(stream, made)
-        return self._wait(stream, made)  # type: ignore[arg-type]
+        return self.hub.ask(request, partial(self._deliver, stream))
+
+    def _deliver(self, stream: Stream, made: "Answer | Future[Answer]") -> None:
+        if self.open.get(stream.number) is not stream:  # the caller does not want it any more
+            if type(made) is not Answer:
+                made.cancel()  # type: ignore[union-attr]
+        elif type(made) is Answer:
+            self._write(stream, made)
+            if not self._flushes:
+                self._flushes = True
+                self.hub.afterwards.append(self._flush)
+        else:
+            self._wait(stream, made)  # type: ignore[arg-type]
+
+    def _flush(self) -> None:
+        """Once for all answers of a turn."""
+        self._flushes = False
+        self.outlet.flush()
 
     def _wait(self, stream: Stream, future: "Future[Answer]") -> None:
         stream.future = future

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from asyncio import Future
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvloop
@@ -35,7 +35,10 @@ class Echo:
         self.admitted.append(request.path)
         return None
 
-    def answer(self, request: Request) -> "Answer | Future[Answer]":
+    def answers(self, requests: Sequence[Request]) -> "list[Answer | Future[Answer]]":
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> "Answer | Future[Answer]":
         self.asked += 1
         if request.path == "/raise":
             raise ValueError("answer")

@@ -45,7 +45,6 @@ CONNECTION: list[tuple[str, bytes, Code]] = [
         Code.FLOW_CONTROL_ERROR,
     ),
     ("settings of a broken length", frame(frames.SETTINGS, 0, 0, b"\0\4"), Code.FRAME_SIZE_ERROR),
-    ("HEADERS of a stream that has ended", _GET + _GET, Code.STREAM_CLOSED),
 ]
 
 
@@ -81,6 +80,7 @@ STREAM: list[tuple[str, bytes, Code]] = [
     ("no path", _head(start=b"\x82\x86"), Code.PROTOCOL_ERROR),
     ("a length that is none", _head((b"content-length", b"1x")), Code.PROTOCOL_ERROR),
     ("a length that is wrong", _head((b"content-length", b"1")), Code.PROTOCOL_ERROR),
+    ("HEADERS after the end", _GET + _GET, Code.STREAM_CLOSED),
     ("DATA after the end", _GET + frame(frames.DATA, 0, 1, b"x"), Code.STREAM_CLOSED),
     ("a window of a stream that grows by nothing", _OPEN + frames.window_update(1, 0), Code.PROTOCOL_ERROR),
     (

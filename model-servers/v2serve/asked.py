@@ -1,0 +1,51 @@
+"""An inference between the steps of a turn: decoded, run, encoded, each for all requests of the turn."""
+
+from asyncio import Future
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from v2serve.call import Call
+from v2serve.lanes import Result
+from v2serve.tensors import Array
+from v2serve.wire.exchange import Answer, Request
+
+if TYPE_CHECKING:
+    from v2serve.endpoint import Endpoint
+
+
+class Codec(Protocol):
+    """What a protocol makes of the end of an inference."""
+
+    def encoded(self, asked: "Asked", arrays: Sequence[Array]) -> Answer | Future[Answer]: ...
+    def later(self, asked: "Asked", arrays: Future[Sequence[Array]]) -> Future[Answer]: ...
+    def failed(self, request: Request, error: BaseException) -> Answer: ...
+
+
+class Asked:
+    """A request whose call is known; `result` is there once it has run."""
+
+    __slots__ = ("call", "codec", "endpoint", "request", "result")
+
+    def __init__(self, request: Request, endpoint: "Endpoint", call: Call, codec: Codec) -> None:
+        self.request = request
+        self.endpoint = endpoint
+        self.call = call
+        self.codec = codec
+        self.result: Result | Exception = ()
+
+    def run(self) -> None:
+        try:
+            self.result = self.endpoint.infer(self.call)
+        except Exception as error:
+            self.result = error
+
+    def answer(self) -> Answer | Future[Answer]:
+        result = self.result
+        try:
+            if isinstance(result, Future):
+                return self.codec.later(self, result)
+            if isinstance(result, Exception):
+                return self.codec.failed(self.request, result)
+            return self.codec.encoded(self, result)
+        except Exception as error:
+            return self.codec.failed(self.request, error)
