@@ -111,6 +111,6 @@ def _decompressed(request: Request, flag: int, message: bytes, limit: int) -> by
     if flag != 1:
         raise Refusal(400, f"the message's compressed flag is {flag}; send 0 or 1")
     coding = request.headers.get("grpc-encoding", "identity")
-    if coding == "identity":  # INTERNAL in gRPC's words, which are for our own faults here
-        raise Refusal(400, "the message is flagged as compressed without a grpc-encoding; name it")
+    if coding == "identity":  # compression.md: INTERNAL
+        raise Refusal(500, "the message is flagged as compressed without a grpc-encoding; name it")
     return decompress(coding, message, limit)

@@ -35,6 +35,9 @@ class Connection(asyncio.Protocol):
         """The present state has lasted longer than it may."""
         raise NotImplementedError
 
+    def take_arrived(self) -> None:
+        """Look at the bytes for which the hub was asked to give a turn."""
+
     def draining(self) -> None:
         """The server is about to stop: tell the caller, as soon as it can do no harm."""
 

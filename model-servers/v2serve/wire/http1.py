@@ -29,6 +29,7 @@ class Http1(Connection):
         self._turns: deque[Turn] = deque()
         self._making: tuple[Turn, Future[Answer] | None] | None = None
         self._rest = b""
+        self._arrived = b""  # in this turn of the loop, not yet looked at
         self._continue = False
         self._over = False  # no request after the ones that are in their turn
         self._ended = False  # the caller sends no more
@@ -36,7 +37,9 @@ class Http1(Connection):
     @property
     def idle(self) -> bool:
         intake = self._intake
-        return self._making is None and not (self._turns or self._rest or intake.head or intake.request)
+        if self._making is not None or self._turns:
+            return False
+        return not (self._arrived or self._rest or intake.head or intake.request)
 
     def data_received(self, data: bytes) -> None:
         if self.lingering:
@@ -46,13 +49,23 @@ class Http1(Connection):
             if len(self._rest) > _AHEAD:
                 self.transport.pause_reading()
             return None
+        if not self._arrived:
+            self.hub.arrive(self)
+        self._arrived += data
+        return None
+
+    def take_arrived(self) -> None:
+        data, self._arrived = self._arrived, b""
         if len(data) <= _SLICE:
-            return self._feed(data)
-        self._rest = data
-        return self._advance()
+            self._feed(data)
+        else:
+            self._rest = data
+            self._advance()
 
     def eof_received(self) -> bool:
         """A caller who says nothing more gets what can be answered now; one who waits for a model has left."""
+        if self._arrived:
+            self.take_arrived()
         if self.lingering or self.lost or (self._making is not None and self._making[1] is not None):
             return False
         self._ended = True
@@ -69,7 +82,7 @@ class Http1(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._rest = b""
+        self._rest = self._arrived = b""
         if self._making is not None:
             turn, future = self._making
             self._making = None
@@ -125,18 +138,25 @@ class Http1(Connection):
             self.transport.write(_CONTINUE)
 
     def _feed(self, data: bytes | memoryview) -> None:
-        intake = self._intake
+        rest = b""
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:  # not wanted: HTTP/1 goes on
-            rest = bytes(data[upgrade.args[0] :])
-            if rest and not self._over:
-                self._feed(rest)
+            rest = self._not_upgraded(bytes(data[upgrade.args[0] :]))
         except HttpParserError as error:
-            self._broken(error)
-        else:
-            if intake.head:
-                self._check_head(len(data))
+            return self._broken(error)
+        if rest and not self._over:
+            return self._feed(rest)
+        if self._intake.head:
+            self._check_head(len(data))
+        return None
+
+    def _not_upgraded(self, rest: bytes) -> bytes:
+        intake = self._intake
+        if not intake.again:
+            return rest
+        self._parser = intake.parser = HttpRequestParser(intake)
+        return intake.without_upgrade() + rest
 
     def _check_head(self, size: int) -> None:
         try:
@@ -164,7 +184,7 @@ class Http1(Connection):
             self._write(turn, turn.refusal)
         else:
             self._making = (turn, None)
-            self.hub.ask(turn.request, self._deliver)  # type: ignore[arg-type]
+            self.hub.ask(turn.request, self, self._deliver)  # type: ignore[arg-type]
 
     def _deliver(self, made: "Answer | Future[Answer]") -> None:
         if self._making is None:  # the caller has left

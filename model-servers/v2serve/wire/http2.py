@@ -28,7 +28,7 @@ class Http2(Connection):
         self._stream_window = min(LARGEST_WINDOW, max(frames.DEFAULT_WINDOW, limits.body_bytes + _SPARE))
         self._window = min(LARGEST_WINDOW, 4 * self._stream_window)
         self._room = self._window  # what is left of it
-        self._streams = Streams(hub, self._emptied)
+        self._streams = Streams(hub, self, self._emptied)
         self._reader = BlockReader(limits.head_bytes, limits.headers)
         self._rest = b""
         self._part_since = hub.now

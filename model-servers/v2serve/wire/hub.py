@@ -23,6 +23,7 @@ INTERNAL = "internal error; the server's log says more"
 FULL = "the server holds as many bodies as it may; ask again in a second"
 
 Deliver = Callable[["Answer | Future[Answer]"], None]
+Waiting = tuple[Request, "Connection", Deliver]
 
 log = logging.getLogger("v2serve")
 
@@ -47,7 +48,9 @@ class Hub:
         self.linger = min(limits.read_seconds, 5.0)  # for a caller to notice the end of its connection
         self.now = time.perf_counter()
         self.date = formatdate(usegmt=True).encode()
-        self._asked: list[tuple[Request, Deliver]] = []
+        self._asked: list[Waiting] = []
+        self._arrived: list[Connection] = []
+        self._turning = False
         self._delivering = False
         self._told: list[tuple[Request, Answer | None]] = []
         self.afterwards: list[Callable[[], None]] = []  # once the answers of this turn are delivered
@@ -65,29 +68,57 @@ class Hub:
         except Exception:
             return self._failed(request)
 
-    def ask(self, request: Request, deliver: Deliver) -> None:
+    def arrive(self, member: "Connection") -> None:
+        """Have the bytes that arrived there looked at with all others of this turn of the loop."""
+        self._take_a_turn()
+        self._arrived.append(member)
+
+    def ask(self, request: Request, member: "Connection", deliver: Deliver) -> None:
         """Have this request answered with all others of this turn of the loop.
 
-        Reading, decoding, running, encoding and writing one request after the other takes two to four times as long
-        as each of these for all requests in turn, for the code of each step is in the processor's caches then.
+        Reading, parsing, decoding, running, encoding and writing one request after the other takes two to four times
+        as long as each of these for all requests in turn, for the code of a step is in the processor's caches then.
         """
-        if not self._asked:
-            get_running_loop().call_soon(self._answer)
-        self._asked.append((request, deliver))
+        self._take_a_turn()
+        self._asked.append((request, member, deliver))
 
-    def _answer(self) -> None:
+    def _take_a_turn(self) -> None:
+        if not (self._asked or self._arrived or self._turning):
+            get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turning = True
+        arrived, self._arrived = self._arrived[:_TOGETHER], self._arrived[_TOGETHER:]
+        for member in arrived:
+            try:
+                member.take_arrived()
+            except Exception:
+                self._broken(member)
         asked, self._asked = self._asked[:_TOGETHER], self._asked[_TOGETHER:]
-        if self._asked:
-            get_running_loop().call_soon(self._answer)
-        requests = [request for request, _ in asked]
+        if asked:
+            self._answer(asked)
+        self._turning = False
+        if self._asked or self._arrived:
+            get_running_loop().call_soon(self._turn)
+
+    def _broken(self, member: "Connection") -> None:
+        """A defect of ours costs one caller its connection, and nobody else anything."""
+        log.exception("the wire failed")
+        member.transport.abort()
+
+    def _answer(self, asked: list[Waiting]) -> None:
+        requests = [request for request, _, _ in asked]
         try:
             answers = self.application.answers(requests)
         except Exception:
             log.exception("%d requests failed", len(requests))
             answers = [self.refuse(request, 500, INTERNAL) for request in requests]
         self._delivering = True
-        for (_, deliver), made in zip(asked, answers, strict=True):
-            deliver(made)
+        for (_, member, deliver), made in zip(asked, answers, strict=True):
+            try:
+                deliver(made)
+            except Exception:
+                self._broken(member)
         self._delivering = False
         while self.afterwards:
             self.afterwards.pop()()

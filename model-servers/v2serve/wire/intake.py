@@ -52,6 +52,7 @@ class Intake:
         self._wants_body = wants_body
         self._weighed = min(SMALL_BODY, hub.limits.body_bytes)
         self._last: Answer | None = None
+        self.again = b""  # a head that wished to upgrade, without that wish
         self._clear()
 
     def _clear(self) -> None:
@@ -92,9 +93,12 @@ class Intake:
     def on_headers_complete(self) -> None:
         if self._carried >= 0:
             self._weigh_head()
-        self.head = False
         parser = self.parser
         method = parser.get_method()
+        if parser.should_upgrade() and method != b"CONNECT":
+            self.again = _plain(method, self._target, parser.get_http_version(), self._fields)
+            return
+        self.head = False
         request = Request(
             _METHODS.get(method) or method.decode("latin-1"),
             "",
@@ -123,6 +127,8 @@ class Intake:
             self._weigh()
 
     def on_message_complete(self) -> None:
+        if self.again:
+            return
         request = self.request
         if request is None:  # llhttp says so after each head
             raise RuntimeError("a message ended that had not begun")
@@ -132,6 +138,12 @@ class Intake:
         self.request = None
         self._clear()
         self._take(turn)
+
+    def without_upgrade(self) -> bytes:
+        """The head to parse again, for llhttp takes no body behind one that wishes to upgrade (RFC 9110, 7.8)."""
+        head, self.again = self.again, b""
+        self._clear()
+        return head
 
     def head_goes_on(self, size: int) -> None:
         """A slice ended within a head; Stop if that is too large."""
@@ -231,6 +243,16 @@ class Intake:
             self.hub.held -= self._held
             self._held = 0
             self._body = b""
+
+
+def _plain(method: bytes, target: bytes, version: str, fields: dict[str, str]) -> bytes:
+    kept = {name: value for name, value in fields.items() if name not in ("upgrade", "connection")}
+    wishes = [wish.strip().lower() for wish in fields.get("connection", "").split(",")]
+    for wish in ("keep-alive", "close"):
+        if wish in wishes:
+            kept["connection"] = wish
+    lines = [f"{name}: {value}\r\n".encode("latin-1") for name, value in kept.items()]
+    return b"%s %s HTTP/%s\r\n%s\r\n" % (method, target, version.encode(), b"".join(lines))
 
 
 def _lowered(name: bytes) -> str:

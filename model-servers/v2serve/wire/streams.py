@@ -6,6 +6,7 @@ from functools import partial
 
 from v2serve.wire import frames
 from v2serve.wire.blocks import Head
+from v2serve.wire.connection import Connection
 from v2serve.wire.exchange import Answer, Request
 from v2serve.wire.frames import Broken, Code, Malformed
 from v2serve.wire.hub import SMALL_BODY, Hub
@@ -19,8 +20,9 @@ _CONTINUE = b"\x08\x03100"  # :status 100
 class Streams:
     """`open` holds those whose answer is not sent in full; `last` is the highest number that was used."""
 
-    def __init__(self, hub: Hub, emptied: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, connection: Connection, emptied: Callable[[], None]) -> None:
         self.hub = hub
+        self._connection = connection
         self.open: dict[int, Stream] = {}
         self.last = 0
         self.answered = 0  # lately
@@ -163,7 +165,7 @@ class Streams:
         request, body = stream.request, stream.body
         request.body = body if type(body) is bytes else bytes(body)
         stream.body = b""
-        return self.hub.ask(request, partial(self._deliver, stream))
+        return self.hub.ask(request, self._connection, partial(self._deliver, stream))
 
     def _deliver(self, stream: Stream, made: "Answer | Future[Answer]") -> None:
         if self.open.get(stream.number) is not stream:  # the caller does not want it any more

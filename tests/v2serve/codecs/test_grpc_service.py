@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from v2serve.asked import Asked
 from v2serve.call import Call
 from v2serve.codecs.open_inference import message_class, parse
 from v2serve.codecs.release import ReleaseName
@@ -70,7 +71,7 @@ class Models:
 
 
 def service(infer: Infer = doubled, ready: bool = True, body_bytes: int = 1 << 16) -> GrpcService:
-    return GrpcService(Models(Doubling(infer)), lambda: ready, body_bytes)
+    return GrpcService(Models(Doubling(infer)), lambda: ready, body_bytes)  # type: ignore[arg-type]
 
 
 def request(method: str, body: bytes, http: str = "2", verb: str = "POST", **headers: str) -> Request:
@@ -102,7 +103,15 @@ INFER = message(
 def sent(asked: Request, to: GrpcService | None = None) -> Answer | Future[Answer]:
     grpc = to or service()
     assert grpc.handles(asked)
-    return grpc.admit(asked) or grpc.answer(asked)
+    return grpc.admit(asked) or _stepped(grpc.decoded(asked))
+
+
+def _stepped(made: Asked | Answer | Future[Answer]) -> Answer | Future[Answer]:
+    """The steps of a turn, for one request."""
+    if not isinstance(made, Asked):
+        return made
+    made.run()
+    return made.answer()
 
 
 def told(answer: Answer | Future[Answer], name: str) -> Any:
@@ -235,7 +244,7 @@ def test_an_unknown_method_is_unimplemented(path: str) -> None:
             3,
             "the message is not an inference.ModelInferRequest: its protobuf cannot be parsed",
         ),
-        (framed(INFER, flag=1), 3, "flagged as compressed without a grpc-encoding; name it"),
+        (framed(INFER, flag=1), 13, "flagged as compressed without a grpc-encoding; name it"),
         (framed(INFER, flag=7), 3, "the message's compressed flag is 7; send 0 or 1"),
         (
             framed(message("ModelInferRequest", model_name="double")),

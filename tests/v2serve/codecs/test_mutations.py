@@ -62,13 +62,13 @@ def _status(decoded: Any) -> int:
     return 200
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(edits=_edits)
 def test_json_that_was_changed_is_answered_or_refused(edits: Any) -> None:
     assert _status(lambda: decode(_mutated(_JSON, edits), None, IRIS)) in (200, 400, 413)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(edits=_edits, header=st.just(_LENGTH) | st.integers(0, 400).map(str) | st.text(max_size=3) | st.none())
 def test_a_binary_request_that_was_changed_is_answered_or_refused(edits: Any, header: str | None) -> None:
     assert _status(lambda: decode(_mutated(_BINARY, edits), header, PAIR)) in (200, 400, 413)
@@ -78,13 +78,13 @@ def _decode_grpc(message: bytes, check: RequestCheck) -> Any:
     return lambda: decode_grpc(parse_request(message), check)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(edits=_edits)
 def test_a_typed_message_that_was_changed_is_answered_or_refused(edits: Any) -> None:
     assert _status(_decode_grpc(_mutated(_TYPED, edits), PAIR)) in (200, 400, 413)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(edits=_edits)
 def test_a_raw_message_that_was_changed_is_answered_or_refused(edits: Any) -> None:
     assert _status(_decode_grpc(_mutated(_RAW, edits), IRIS)) in (200, 400, 413)
@@ -119,7 +119,7 @@ _request = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(request=_request | _json, tail=st.binary(max_size=24), headed=st.booleans())
 def test_any_request_is_answered_or_refused(request: Any, tail: bytes, headed: bool) -> None:
     body, length = body_of(request, tail)

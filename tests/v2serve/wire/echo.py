@@ -25,6 +25,7 @@ class Echo:
         self.noted: list[tuple[str, int | None]] = []
         self.futures: list[Future[Answer]] = []
         self.asked = 0
+        self.together: list[int] = []
         self.admitted: list[str] = []
 
     def admit(self, request: Request) -> Answer | None:
@@ -36,12 +37,15 @@ class Echo:
         return None
 
     def answers(self, requests: Sequence[Request]) -> "list[Answer | Future[Answer]]":
+        self.together.append(len(requests))
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> "Answer | Future[Answer]":
         self.asked += 1
         if request.path == "/raise":
             raise ValueError("answer")
+        if request.path == "/broken":  # headers that cannot be: the wire's own defect, as it were
+            return Answer(200, [("x", "y")], b"")  # type: ignore[arg-type]
         if request.path == "/big":
             return Answer(200, JSON, b"b" * int(request.query))
         if request.path == "/grpc":

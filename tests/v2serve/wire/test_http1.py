@@ -90,6 +90,15 @@ def test_an_upgrade_is_not_taken(caller: Caller) -> None:
     assert caller.reply().body == b"GET /next?"
 
 
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_a_body_behind_an_upgrade_that_is_not_taken_is_a_body(caller: Caller, size: int) -> None:
+    body = b"b" * size
+    caller.send(post("/u", body, "connection: upgrade, close", "upgrade: h2c") + get("/never"))
+    reply = caller.reply()
+    assert (reply.body, reply.headers["connection"]) == (body, "close")
+    assert caller.ended()
+
+
 def test_each_admitted_request_is_noted_once(running: Running, caller: Caller) -> None:
     caller.send(get("/one") + get("/missing") + get("/raise") + get("/later"))
     assert [caller.reply().status for _ in range(4)] == [200, 404, 500, 200]
