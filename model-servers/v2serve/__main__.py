@@ -8,14 +8,15 @@ from pathlib import Path
 
 from v2serve.artifact import ArtifactError
 from v2serve.fetch import FetchError, fetch
+from v2serve.progress import Progress
 from v2serve.settings import SettingsError, read_settings, store_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 after one line on stderr that says why."""
     chosen = _parser().parse_args(arguments)
-    # An exception instead of a silent death, so that a stopped fetch removes what it had written; and the first
-    # process of a container has no default handler at all.
+    # An exception instead of a silent death, so that a stopped fetch says so and leaves what a next one goes on with;
+    # and the first process of a container has no default handler at all.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda number, _: sys.exit(128 + number))
     try:
@@ -36,7 +37,11 @@ def _serve() -> int:
 
 
 def _fetch(chosen: argparse.Namespace) -> int:
-    digest = fetch(chosen.uri, chosen.destination, chosen.digest, store_of())
+    progress = Progress(sys.stderr)
+    try:
+        digest = fetch(chosen.uri, chosen.destination, chosen.digest, store_of(), progress)
+    finally:
+        progress.end()
     sys.stdout.write(f"{digest}  {chosen.destination}\n")
     return 0
 
@@ -47,7 +52,7 @@ def _refuse(error: Exception) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="v2serve", description="Serve one model whose bytes Git names.")
+    parser = argparse.ArgumentParser(prog="v2serve", description="Serve models whose bytes Git names.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="serve the model that the V2SERVE_ environment variables name")
     fetching = verbs.add_parser("fetch", help="bring an artifact from its store, verified")
