@@ -59,11 +59,13 @@ class ModelOverride(Declaration):
 
 
 class Environment(Declaration):
-    """One stack. Raises at construction if the ladder of steps does not rise or TLS has no domain."""
+    """One stack. Raises at construction if two fields contradict each other."""
 
     name: Slug
     cluster: Cluster = "eks"
     store: Store
+    endpoint: Url | None = None  # of an S3 that is not Amazon's
+    credentials: Slug | None = None  # the Secret, in `models` and `training`, with the store's variables
     repository: GitUrl
     branch: Branch = "main"
     registry: Url
@@ -89,6 +91,11 @@ class Environment(Declaration):
                 raise MisfitError(
                     ("steps",), f"{list(self.steps)} does not rise; write the percentages in rising order"
                 )
+        if self.endpoint and not (self.store.startswith("s3://") and self.endpoint.startswith("http")):
+            raise MisfitError(
+                ("endpoint",),
+                f"{self.endpoint!r} does not fit store {self.store!r}; it is http(s):// of an s3://",
+            )
         if self.gateway.certificate and not self.domain:
             raise MisfitError(
                 ("gateway", "certificate"),

@@ -4,16 +4,20 @@ from collections.abc import Iterable, Mapping
 
 from infra.declarations.environment import Environment
 from infra.manifests import names
+from infra.manifests.health import health
 from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
 
 _SERVER = "https://kubernetes.default.svc"
 _ROOT = "argocd"
+# Exists in every Argo CD, so that the root alone can be applied; docs/adr/0006 says why it is not confined further.
+_ROOT_PROJECT = "default"
+_TAKES_ALONG = (
+    "resources-finalizer.argocd.argoproj.io/foreground"  # a model that leaves takes its objects along
+)
 # Every namespaced kind that anything here renders, whether or not this commit does: a model that leaves is removed
 # by its Application, which needs the permission for the last of its kind too.
 _KINDS = (
     ("", "ServiceAccount"),
-    ("argoproj.io", "AppProject"),
-    ("argoproj.io", "Application"),
     ("batch", "Job"),
     ("gateway.networking.k8s.io", "Gateway"),
     ("gateway.networking.k8s.io", "HTTPRoute"),
@@ -24,10 +28,10 @@ _KINDS = (
 
 
 def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> list[Manifest]:
-    """`folders`: the objects of every other application folder, which the project has to allow."""
+    """`folders`: the objects of every other application folder, which the project of the Applications has to allow."""
     everything = [item for objects in folders.values() for item in objects]
     applications = [_application(environment, folder) for folder in folders]
-    return [_project(environment, everything), _root(environment), *applications]
+    return [_project(environment, everything), _root(environment), *applications, health()]
 
 
 def _project(environment: Environment, everything: Iterable[Manifest]) -> Manifest:
@@ -38,7 +42,7 @@ def _project(environment: Environment, everything: Iterable[Manifest]) -> Manife
     spec = {
         "clusterResourceWhitelist": [_listed(group_kind) for group_kind in sorted(wide)],
         "description": f"Everything that {environment.repository} renders for {environment.name}",
-        "destinations": [{"namespace": n, "server": _SERVER} for n in sorted(spaces | {names.ARGOCD})],
+        "destinations": [{"namespace": n, "server": _SERVER} for n in sorted(spaces)],
         "namespaceResourceWhitelist": [_listed(group_kind) for group_kind in _KINDS],
         "sourceRepos": [environment.repository],
     }
@@ -57,40 +61,45 @@ def _group_kind(item: Manifest) -> tuple[str, str]:
 
 
 def _root(environment: Environment) -> Manifest:
+    """Last in its own folder: a cluster whose Argo CD judges Applications would let it wait for itself elsewhere."""
     name = f"{names.PROJECT}-{environment.name}"
-    return _synced(environment, name, _ROOT, names.ARGOCD, "-2", [])
+    return _synced(environment, name, _ROOT, names.ARGOCD, {SYNC_WAVE: "1"}, _ROOT_PROJECT)
 
 
 def _application(environment: Environment, folder: str) -> Manifest:
     kind, _, name = folder.partition("/")
     namespace = {"models": names.MODELS, "jobs": names.TRAINING}.get(kind, names.GATEWAY)
-    wave = "0" if name else "-1"
-    finalizers = ["resources-finalizer.argocd.argoproj.io"]  # a model that leaves takes its objects along
+    annotations = {
+        SYNC_WAVE: "0" if name else "-1",
+        # Not for the root: the status of Applications moves all the time, and the root would never be in sync.
+        "argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true",
+    }
     title = f"{kind.removesuffix('s')}-{name}" if name else kind
-    return _synced(environment, title, folder, namespace, wave, finalizers)
+    item = _synced(environment, title, folder, namespace, annotations, names.PROJECT)
+    item["metadata"]["finalizers"] = [_TAKES_ALONG]
+    return item
 
 
 def _synced(
-    environment: Environment, name: str, folder: str, namespace: str, wave: str, finalizers: list[str]
+    environment: Environment,
+    name: str,
+    folder: str,
+    namespace: str,
+    annotations: Mapping[str, str],
+    project: str,
 ) -> Manifest:
-    item = manifest(
+    return manifest(
         "argoproj.io/v1alpha1/Application",
         name,
         names.ARGOCD,
-        annotations={
-            SYNC_WAVE: wave,
-            "argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true",
-        },
+        annotations=annotations,
         spec={
             "destination": {"namespace": namespace, "server": _SERVER},
-            "project": names.PROJECT,
+            "project": project,
             "source": _source(environment, folder),
             "syncPolicy": _sync_policy(),
         },
     )
-    if finalizers:
-        item["metadata"]["finalizers"] = finalizers
-    return item
 
 
 def _source(environment: Environment, folder: str) -> Manifest:
@@ -103,10 +112,13 @@ def _source(environment: Environment, folder: str) -> Manifest:
 
 
 def _sync_policy() -> Manifest:
-    """`refresh`: a retry takes the newest commit, so a release that never gets ready does not block its revert."""
-    backoff = {"duration": "5s", "factor": 2, "maxDuration": "1m"}
+    """Every sync applies everything, and one that failed is tried for ever, each time with the newest commit.
+
+    With ApplyOutOfSyncOnly a retry has no wave to wait for: what is applied already, ready or not, is left out of it.
+    """
+    backoff = {"duration": "5s", "factor": 2, "maxDuration": "20s"}
     return {
         "automated": {"prune": True, "selfHeal": True},
-        "retry": {"backoff": backoff, "limit": 10, "refresh": True},
-        "syncOptions": ["ServerSideApply=true", "PruneLast=true", "ApplyOutOfSyncOnly=true"],
+        "retry": {"backoff": backoff, "limit": -1, "refresh": True},
+        "syncOptions": ["ServerSideApply=true", "PruneLast=true"],
     }

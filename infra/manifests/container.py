@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from infra.declarations.environment import Environment
 from infra.declarations.model import Resources
 from infra.manifests.names import USER
 
@@ -39,3 +40,13 @@ def resources(wanted: Resources) -> Manifest:
 
 def env(**values: str) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def store_access(environment: Environment) -> dict[str, Any]:
+    """How a container reaches the store: its address, and a Secret by its name; empty where the pod's identity does."""
+    access: dict[str, Any] = {}
+    if environment.endpoint:
+        access["env"] = env(AWS_ENDPOINT_URL=environment.endpoint)
+    if environment.credentials:
+        access["envFrom"] = [{"secretRef": {"name": environment.credentials}}]
+    return access

@@ -5,7 +5,7 @@ from typing import Any
 from infra.declarations.environment import Environment
 from infra.declarations.model import Resources
 from infra.manifests import names
-from infra.manifests.container import container_security, env, resources
+from infra.manifests.container import container_security, env, resources, store_access
 from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
 from infra.manifests.network import denied
 
@@ -32,7 +32,6 @@ def _runtime(environment: Environment) -> Manifest:
         "serving.kserve.io/v1alpha1/ClusterServingRuntime",
         names.RUNTIME,
         spec={
-            "annotations": {"prometheus.kserve.io/path": "/metrics", "prometheus.kserve.io/port": "8080"},
             "containers": [_server(environment)],
             "protocolVersions": ["v2"],
             "supportedModelFormats": [{"name": "onnx", "version": "1"}],
@@ -86,6 +85,7 @@ def _fetcher(environment: Environment) -> Manifest:
                 "command": ["python", "-m", "v2serve", "fetch"],
                 "resources": resources(Resources(cpu="100m")),
                 "securityContext": container_security(),
+                **store_access(environment),
             },
             "supportedUriFormats": [{"prefix": f"{environment.store}/"}],
             "workloadType": "initContainer",

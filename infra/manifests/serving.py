@@ -16,6 +16,12 @@ from infra.manifests.network import egress, from_namespaces, policy
 
 _POD = "serving.kserve.io/inferenceservice"  # KServe's label on the pods
 _MONITORING = "monitoring"
+# What Prometheus' usual rules for pods read. KServe's own annotation for that names the port of Knative's proxy.
+_SCRAPED = {
+    "prometheus.io/path": "/metrics",
+    "prometheus.io/port": str(names.HTTP_PORT),
+    "prometheus.io/scrape": "true",
+}
 _TO_END = 30  # seconds after draining: requests that have come already, and the end of the process
 
 
@@ -50,6 +56,7 @@ def _predictor(model: ServedModel, environment: Environment, version: ReleasedVe
     name = names.service(model.name, version)
     predictor: Manifest = {
         **_scale(model, environment, role),
+        "annotations": _SCRAPED,
         "automountServiceAccountToken": False,
         "labels": {MODEL_LABEL: model.name},
         "model": _model(model, environment, version),
@@ -162,5 +169,5 @@ def _network(model: ServedModel, environment: Environment) -> Manifest:
         {MODEL_LABEL: model.name},
         policyTypes=["Egress", "Ingress"],
         ingress=[from_namespaces(callers, names.HTTP_PORT)],
-        egress=egress(environment, environment.store),
+        egress=egress(environment, environment.endpoint or environment.store),
     )

@@ -6,7 +6,7 @@ from hashlib import sha256
 from infra.declarations.environment import Environment
 from infra.declarations.job import TrainingJob
 from infra.manifests import names
-from infra.manifests.container import container_security, env, pod_security, resources
+from infra.manifests.container import container_security, env, pod_security, resources, store_access
 from infra.manifests.manifest import JOB_LABEL, Manifest, manifest
 from infra.manifests.network import egress, policy
 
@@ -38,13 +38,22 @@ def _state(inputs: str, spec: Manifest) -> str:
 def _pod(job: TrainingJob, environment: Environment) -> Manifest:
     """Stages write beside their sources, and the image is read-only: so the job runs on a copy of them."""
     run = ["python", "-m", "trainkit", "run", f"training-jobs/{job.name}"]
-    told = env(MLFLOW_TRACKING_URI=environment.registry, HOME=_WORK, TMPDIR=_WORK)
+    access = store_access(environment)
+    told = [
+        *env(MLFLOW_TRACKING_URI=environment.registry, HOME=_WORK, TMPDIR=_WORK),
+        *access.pop("env", []),
+    ]
+    train = {
+        **_container("train", job, environment),
+        "command": run,
+        "env": told,
+        "workingDir": _WORK,
+        **access,
+    }
     copy = ["cp", "-R", "training-jobs", _WORK]
     return {
         "automountServiceAccountToken": False,
-        "containers": [
-            {**_container("train", job, environment), "command": run, "env": told, "workingDir": _WORK}
-        ],
+        "containers": [train],
         "initContainers": [{**_container("sources", job, environment), "command": copy}],
         "restartPolicy": "Never",
         "securityContext": pod_security(),
@@ -83,5 +92,5 @@ def _network(job: TrainingJob, environment: Environment) -> Manifest:
         {JOB_LABEL: job.name},
         {JOB_LABEL: job.name},
         policyTypes=["Egress", "Ingress"],
-        egress=egress(environment, environment.registry, environment.store, *sources),
+        egress=egress(environment, environment.registry, environment.endpoint or environment.store, *sources),
     )

@@ -206,3 +206,15 @@ def test_the_domain_and_its_certificate_reach_gateway_and_route() -> None:
     (listener,) = objects(app="platform", stack=stack)["Gateway/mainline"]["spec"]["listeners"]
     assert (listener["name"], listener["port"], listener["hostname"]) == ("https", 443, "m.example.com")
     assert parent["sectionName"] == listener["name"]
+
+
+def test_pods_of_a_model_say_where_their_metrics_are() -> None:
+    items = applications(repository(), "dev")["models/iris"]
+    (annotations,) = (
+        item["spec"]["predictor"]["annotations"] for item in items if item["kind"] == "InferenceService"
+    )
+    assert annotations == {
+        "prometheus.io/path": "/metrics",
+        "prometheus.io/port": "8080",
+        "prometheus.io/scrape": "true",
+    }

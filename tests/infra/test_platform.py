@@ -7,7 +7,7 @@ import pytest
 
 from infra.declarations.repository import load
 from infra.render import applications
-from tests.infra.samples import JOB, RELEASES, STACK, edited, repository, tree
+from tests.infra.samples import JOB, RELEASES, STACK, edited, only, problems, repository, tree
 
 
 def _job(**texts: str) -> dict[str, Any]:
@@ -179,14 +179,75 @@ def test_a_large_model_has_five_minutes_to_load_before_it_is_restarted() -> None
     assert startup["httpGet"] == _server()["readinessProbe"]["httpGet"]
 
 
-def test_the_project_comes_before_the_applications_that_need_it() -> None:
-    found = _named("argocd")
-    waves = {
+def _waves() -> dict[str, int]:
+    return {
         name: int(item["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
-        for name, item in found.items()
+        for name, item in _named("argocd").items()
     }
+
+
+def test_the_health_checks_and_the_project_come_before_the_applications_that_need_them() -> None:
+    waves = _waves()
+    assert waves.pop("ConfigMap/argocd-cm") == -4
     assert waves.pop("AppProject/mainline") == -3
     assert min(waves.values()) > -3
+
+
+def test_the_root_comes_last_in_its_own_folder_so_that_nothing_waits_for_it() -> None:
+    waves = _waves()
+    root = waves.pop("Application/mainline-dev")
+    assert root > max(waves.values())
+
+
+def test_the_root_is_in_a_project_that_every_argo_cd_has_and_the_others_in_ours() -> None:
+    projects = {
+        name: item["spec"]["project"]
+        for name, item in _named("argocd").items()
+        if name.startswith("Application/")
+    }
+    assert projects.pop("Application/mainline-dev") == "default"
+    assert set(projects.values()) == {"mainline"}
+
+
+def test_a_retry_applies_everything_so_that_it_waits_for_a_server_that_is_not_ready() -> None:
+    """With ApplyOutOfSyncOnly a second attempt moved the route to a server that never started."""
+    for name, item in _named("argocd").items():
+        if name.startswith("Application/"):
+            assert item["spec"]["syncPolicy"]["syncOptions"] == ["ServerSideApply=true", "PruneLast=true"]
+
+
+def test_a_failed_sync_is_tried_for_ever_with_the_newest_commit_and_soon() -> None:
+    retry = _named("argocd")["Application/model-iris"]["spec"]["syncPolicy"]["retry"]
+    assert (retry["limit"], retry["refresh"], retry["backoff"]["maxDuration"]) == (-1, True, "20s")
+
+
+def test_the_server_compares_everything_but_applications_whose_status_always_moves() -> None:
+    compared = {
+        name: "ServerSideDiff=true"
+        in item["metadata"]["annotations"].get("argocd.argoproj.io/compare-options", "")
+        for name, item in _named("argocd").items()
+        if name.startswith("Application/")
+    }
+    assert compared.pop("Application/mainline-dev") is False
+    assert set(compared.values()) == {True}
+
+
+def test_a_finalizer_has_the_form_that_kubernetes_asks_for() -> None:
+    finalizers = {
+        name: item["metadata"].get("finalizers", [])
+        for name, item in _named("argocd").items()
+        if name.startswith("Application/")
+    }
+    assert finalizers.pop("Application/mainline-dev") == []  # without the root, what runs goes on
+    assert {tuple(names) for names in finalizers.values()} == {
+        ("resources-finalizer.argocd.argoproj.io/foreground",)
+    }
+
+
+def test_argo_cds_own_settings_keep_the_label_by_which_it_finds_them_and_are_never_removed() -> None:
+    settings = _named("argocd")["ConfigMap/argocd-cm"]["metadata"]
+    assert settings["labels"]["app.kubernetes.io/part-of"] == "argocd"
+    assert settings["annotations"]["argocd.argoproj.io/sync-options"] == "Delete=false,Prune=false"
 
 
 def test_namespaces_are_neither_pruned_nor_deleted_without_a_person() -> None:
@@ -202,7 +263,7 @@ def test_the_project_allows_the_namespaced_kinds_that_are_rendered_and_no_other(
         for mode in RELEASES
         for objects in applications(repository(mode), "dev").values()
         for item in objects
-        if "namespace" in item["metadata"]
+        if "namespace" in item["metadata"] and item["metadata"]["namespace"] != "argocd"
     }
     listed = _named("argocd")["AppProject/mainline"]["spec"]["namespaceResourceWhitelist"]
     assert [(item["group"], item["kind"]) for item in listed] == sorted(rendered)
@@ -219,9 +280,57 @@ def test_a_model_that_leaves_does_not_take_the_permission_to_remove_it_along() -
 def test_the_project_allows_what_is_rendered_and_nothing_else() -> None:
     spec = _named("argocd")["AppProject/mainline"]["spec"]
     assert spec["sourceRepos"] == ["https://git.example.com/team/mainline.git"]
-    assert {item["namespace"] for item in spec["destinations"]} == {"argocd", "gateway", "models", "training"}
-    assert {item["kind"] for item in spec["clusterResourceWhitelist"]} == {
-        "Namespace",
-        "ClusterServingRuntime",
-        "ClusterStorageContainer",
+    assert {item["namespace"] for item in spec["destinations"]} == {"gateway", "models", "training"}
+    wide = {
+        item["kind"]
+        for item in applications(repository(), "dev")["platform"]
+        if "namespace" not in item["metadata"]
     }
+    assert {item["kind"] for item in spec["clusterResourceWhitelist"]} == wide
+
+
+_ELSEWHERE = "  mainline:endpoint: http://store.example.com:9000\n  mainline:credentials: store-access\n"
+
+
+def _egress(item: dict[str, Any]) -> set[int]:
+    return {port["port"] for rule in item["spec"]["egress"] for port in rule["ports"]}
+
+
+def test_a_store_that_is_not_amazons_is_told_to_the_fetcher_and_to_jobs_by_address_and_secret() -> None:
+    stack = f"{STACK}{_ELSEWHERE}"
+    fetcher = _named("platform", stack=stack)["ClusterStorageContainer/v2serve-fetch"]["spec"]["container"]
+    (train,) = _job(stack=stack)["spec"]["template"]["spec"]["containers"]
+    for container in (fetcher, train):
+        assert {"name": "AWS_ENDPOINT_URL", "value": "http://store.example.com:9000"} in container["env"]
+        assert container["envFrom"] == [{"secretRef": {"name": "store-access"}}]
+
+
+def test_pods_may_call_the_port_of_such_a_store_and_not_amazons() -> None:
+    files = applications(repository(stack=f"{STACK}{_ELSEWHERE}"), "dev")
+    model = next(item for item in files["models/iris"] if item["kind"] == "NetworkPolicy")
+    job = next(item for item in files["jobs/iris"] if item["kind"] == "NetworkPolicy")
+    assert (_egress(model), _egress(job)) == ({53, 80, 9000}, {53, 80, 443, 9000})
+
+
+def test_without_credentials_a_pod_has_its_identity_alone() -> None:
+    fetcher = _named("platform")["ClusterStorageContainer/v2serve-fetch"]["spec"]["container"]
+    assert "env" not in fetcher
+    assert "envFrom" not in fetcher
+
+
+@pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        ("  mainline:endpoint: ftp://store.example.com\n", "it is http(s):// of an s3://"),
+        ("  mainline:endpoint: https://key:value@store.example.com\n", "without a user or password"),
+        ("  mainline:credentials: Store Access\n", "use up to 32 of a-z, 0-9 and -"),
+    ],
+)
+def test_a_store_that_cannot_be_meant_is_refused(added: str, why: str) -> None:
+    assert why in only(problems(tree(stack=f"{STACK}{added}")))
+
+
+def test_an_address_is_refused_where_the_store_is_not_an_s3() -> None:
+    stack = edited(STACK, "s3://models-dev", "gs://models-dev")
+    found = only(problems(tree(stack=f"{stack}  mainline:endpoint: https://store.example.com\n")))
+    assert found.endswith("does not fit store 'gs://models-dev'; it is http(s):// of an s3://")

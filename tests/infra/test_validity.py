@@ -18,7 +18,7 @@ from tests.infra.samples import RELEASES, STACK, repository
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = "1.34"
-BUILT_IN = {"v1", "batch/v1", "networking.k8s.io/v1", "policy/v1"}
+BUILT_IN = {"admissionregistration.k8s.io/v1", "v1", "batch/v1", "networking.k8s.io/v1", "policy/v1"}
 STACKS = {
     "a cloud": STACK,
     "a cluster without autoscaler": f"{STACK}  mainline:autoscaler: none\n",
@@ -47,11 +47,14 @@ def test_objects_of_kubernetes_hold_no_unknown_field() -> None:
     for item in checked:
         kubernetes_validate.validate(item, KUBERNETES, strict=True)
     assert {item["kind"] for item in checked} == {
+        "ConfigMap",
         "Job",
         "Namespace",
         "NetworkPolicy",
         "PodDisruptionBudget",
         "ServiceAccount",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
     }
 
 
