@@ -12,6 +12,7 @@ from infra.declarations.environment import Environment
 from infra.declarations.errors import DeclarationError, unknown
 from infra.declarations.repository import Repository
 from infra.declarations.tree import Tree
+from infra.manifests.admission import admission
 from infra.manifests.argocd import argocd
 from infra.manifests.manifest import identity, path
 from infra.manifests.normal import NormalFormError, problems
@@ -42,7 +43,7 @@ def applications(repository: Repository, env: str) -> Applications:
         )
     environment = repository.environments[env]
     folders = {
-        "platform": platform(environment),
+        "platform": [*platform(environment), *admission(environment, repository.policies.values())],
         **_models(repository, environment),
         **_jobs(repository, environment),
     }

@@ -241,6 +241,23 @@ def render(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: mainline check prod --json")
+def check(
+    envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate the admission rules of policies/ on every rendered object; exit 1 where one is refused."""
+    from dataclasses import asdict
+
+    from mainline.check import check as run
+    from mainline.reports import show_checked
+
+    found = run(_places(), envs or [])
+    _print_json([asdict(one) for one in found]) if as_json else show_checked(found)
+    if any(one.violations for one in found):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: mainline status local --json")
 def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
     """What should run, what runs, since which commit; exit 1 when they differ."""

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mainline import console
+from mainline.check import Checked
 from mainline.delivery import Delivered
 from mainline.promote import Promotion
 from mainline.rendering import Rendered
@@ -85,6 +86,13 @@ def show_rendered(found: Sequence[Rendered], check: bool, as_json: bool) -> None
         changed = len(one.differences)
         word = "differ" if check else "written or removed"
         console.say(f"{one.env}: {one.files} files, {changed} {word}")
+
+
+def show_checked(found: Sequence[Checked]) -> None:
+    for one in found:
+        for violation in one.violations:
+            console.say(f"{violation.object}: {violation.rule}: {violation.message}")
+        console.say(f"{one.env}: {one.objects} objects, {one.rules} rules, {len(one.violations)} refused")
 
 
 def show_status(found: dict[str, Any]) -> None:

@@ -11,13 +11,14 @@ from infra.declarations.environment import Environment
 from infra.declarations.errors import DeclarationError, Location, problem, unknown
 from infra.declarations.job import TrainingJob
 from infra.declarations.model import ServedModel
+from infra.declarations.policy import Policy
 from infra.declarations.release import Release, release_path
 from infra.declarations.stack import PROJECT_FILE, read_project, read_stack, stack_name
 from infra.declarations.tree import Tree, is_declaration
 
 _INPUTS = ("job.yaml", "params.yaml", "dvc.yaml")
 T = TypeVar("T")
-Named = TypeVar("Named", ServedModel, TrainingJob)
+Named = TypeVar("Named", ServedModel, TrainingJob, Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Repository:
     jobs: Mapping[str, TrainingJob]
     releases: Mapping[tuple[str, str], Release]
     inputs: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ def load(tree: Tree) -> Repository:
     models = _named(loading, ServedModel, files, "model-servers", "model.yaml")
     jobs = _named(loading, TrainingJob, files, "training-jobs", "job.yaml")
     releases = _releases(loading, files)
-    repository = Repository(environments, models, jobs, releases, _inputs(files, jobs))
+    policies = _named(loading, Policy, files, "policies", "policy.yaml")
+    repository = Repository(environments, models, jobs, releases, _inputs(files, jobs), policies)
     _references(loading, repository, files)
     if loading.problems:
         raise DeclarationError(loading.problems)

@@ -12,6 +12,7 @@ _NAME = r"[^/]+"
 _DECLARATION = re.compile(
     r"Pulumi\.yaml"
     rf"|Pulumi\.{_NAME}\.yaml"
+    rf"|policies/{_NAME}/policy\.yaml"
     rf"|model-servers/{_NAME}/model\.yaml"
     rf"|model-servers/{_NAME}/releases/{_NAME}\.yaml"
     rf"|training-jobs/{_NAME}/(?:{_NAME}\.yaml|{_NAME}\.py|dvc\.lock)"
@@ -19,6 +20,7 @@ _DECLARATION = re.compile(
 _PLACES = (
     "Pulumi.yaml",
     "Pulumi.*.yaml",
+    "policies/*/policy.yaml",
     "model-servers/*/model.yaml",
     "model-servers/*/releases/*.yaml",
     "training-jobs/*/*",
