@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import statistics
 import tempfile
 from collections.abc import Iterable
@@ -169,11 +170,15 @@ def _grpc_message(model: Benched, raw: bytes) -> bytes:
 
 
 def _print(rows: list[Row]) -> None:
-    print(f"server on core 0, {CONNECTIONS} connections from core 1, in turn; medians")
+    client = "wrk" if shutil.which("wrk") else "benchmarks.load"
+    print(
+        f"server on core 0, {CONNECTIONS} connections of {client} (gRPC and offered load: benchmarks.load) from core 1;"
+    )
+    print("every server in turn, medians of the rounds")
     print(f"{'':42}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>9}{'cpu us':>8}{'ready s':>9}{'MiB':>6}{'failed':>8}")
     for r in rows:
         numbers = f"{r.per_second:>9,.0f}{r.p50_ms:>8.2f}{r.p99_ms:>9.2f}{r.cpu_us:>8.1f}"
-        print(f"{r.name:24}{r.server:18}{numbers}{r.ready_s:>9.2f}{r.resident_mib:>6.0f}{r.failed:>8}")
+        print(f"{r.name:25}{r.server:17}{numbers}{r.ready_s:>9.2f}{r.resident_mib:>6.0f}{r.failed:>8}")
     print()
     for goal, ratio in _ratios(rows):
         verdict = "yes" if ratio >= goal.at_least else "NO"
@@ -182,10 +187,10 @@ def _print(rows: list[Row]) -> None:
         )
 
 
-def _ratios(rows: Iterable[Row]) -> list[tuple[Goal, float]]:
-    rates = {(row.name, row.server): row.per_second for row in rows}
-    known = [goal for goal in GOALS if goal.row in rates and goal.other in rates]
-    return [(goal, rates[goal.row] / rates[goal.other]) for goal in known]
+def _ratios(rows: Iterable[Row]) -> list[tuple[Goal, float, float]]:
+    known = {(row.name, row.server): row for row in rows}
+    pairs = [(g, known[g.row], known[g.other]) for g in GOALS if g.row in known and g.other in known]
+    return [(g, row.per_second / other.per_second, other.cpu_us / row.cpu_us) for g, row, other in pairs]
 
 
 def _plot(rows: list[Row], path: Path) -> None:
