@@ -34,21 +34,22 @@ def main() -> None:
         description=__doc__, epilog="Example: python -m benchmarks.soak --minutes 5"
     )
     parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--peak", type=float, help="requests a second, where this machine's peak is known")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     chosen = parser.parse_args()
-    slices = _soak(chosen.minutes, chosen.json)
+    slices = _soak(chosen.minutes, chosen.peak, chosen.json)
     verdict = _verdict(slices)
     print(verdict)
     raise SystemExit(0 if verdict.endswith("no growth") else 1)
 
 
-def _soak(minutes: int, as_json: bool) -> list[Slice]:
+def _soak(minutes: int, known: float | None, as_json: bool) -> list[Slice]:
     with tempfile.TemporaryDirectory() as folder:
         model = iris(Path(folder))
         body = json.dumps(model.request()).encode()
         message = http_message(f"/v2/models/{model.name}/infer", body, content_type="application/json")
         with running("v2serve", model) as server:
-            peak = load(Plan(server.port, _CONNECTIONS, 5), message).per_second
+            peak = known or load(Plan(server.port, _CONNECTIONS, 5), message).per_second
             print(f"peak {peak:,.0f} requests a second; {peak / 2:,.0f} are offered for {minutes} min")
             return [_slice(n, server, int(peak / 2), message, as_json) for n in range(minutes)]
 
