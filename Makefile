@@ -27,9 +27,9 @@ test: .venv/test.stamp  ## every test but the slow ones
 test-slow: .venv/test.stamp  ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
-check: .venv/test.stamp  ## linters, types, the rendered tree, links and commands in the docs
+check: .venv/test.stamp  ## linters, types, the rendered tree and its rules, links and commands in the docs
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	@$(BIN)/mainline render --check
+	@$(BIN)/mainline render --check && $(BIN)/mainline check
 	@$(BIN)/python -m pytest -q tests/repository
 
 render: .venv/up.stamp  ## declarations -> clusters/
