@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from v2serve.batches import Outcome, kind_of, rows_of, run_together
 from v2serve.call import Call
-from v2serve.lanes import LaneLimits, Result, ThreadLane, late, remaining, settle
+from v2serve.lanes import BesideThreads, LaneLimits, Result, late, remaining, settle
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
@@ -27,7 +27,7 @@ class _Waiting(NamedTuple):
     timer: asyncio.TimerHandle | None
 
 
-class BatchLane:
+class BatchLane(BesideThreads):
     """Calls that come while a run is in progress share the next one; nobody waits for others to come.
 
     `inline` runs are in the loop's thread: what comes in one of its turns shares a run, except for the first call after
@@ -35,13 +35,9 @@ class BatchLane:
     """
 
     def __init__(self, pipeline: Pipeline, limits: LaneLimits, inline: bool) -> None:
-        self.batches: dict[int, int] = {}
-        self._refused = 0
-        self._expired = 0
+        super().__init__(pipeline, limits)
         self._pipeline = pipeline
         self._limits = limits
-        self._threads = ThreadLane(pipeline, limits)
-        self.work = self._threads.work
         self._waiting: deque[_Waiting] = deque()
         self._taking = Lock()  # several workers take in turn
         self._active = 0  # runs that were asked for and are not settled
@@ -55,22 +51,6 @@ class BatchLane:
     def queued(self) -> int:
         return len(self._waiting)
 
-    @property
-    def running(self) -> int:
-        return self._threads.running
-
-    @property
-    def healthy(self) -> bool:
-        return self._threads.healthy
-
-    @property
-    def refused(self) -> int:
-        return self._refused + self._threads.refused
-
-    @property
-    def expired(self) -> int:
-        return self._expired + self._threads.expired
-
     def run(self, call: Call) -> Result:
         if self._inline:
             self._calls += 1
@@ -81,7 +61,7 @@ class BatchLane:
         else:
             self._threads.check()
         if len(self._waiting) >= self._limits.queue + self._limits.max_batch * (self._active < self._most):
-            self._refused += 1
+            self._own_refused += 1
             raise self._threads.full(-(-len(self._waiting) // self._limits.max_batch))
         future: Future[Sequence[Array]] = asyncio.get_running_loop().create_future()
         self._waiting.append(self._entry(call, future))
@@ -91,7 +71,7 @@ class BatchLane:
 
     def _run_now(self, call: Call) -> Sequence[Array]:
         if call.deadline is not None and perf_counter() >= call.deadline:
-            self._expired += 1
+            self._own_expired += 1
             raise late()
         self.batches[1] = self.batches.get(1, 0) + 1
         return self._pipeline.run(call)
@@ -105,9 +85,6 @@ class BatchLane:
         if self._waiting:
             self._calls = len(self._waiting)
             asyncio.get_running_loop().call_soon(self._end_turn)
-
-    def close(self) -> None:
-        self._threads.close()
 
     def _entry(self, call: Call, future: "Future[Sequence[Array]]") -> _Waiting:
         rows = rows_of(call.feeds) or self._limits.max_batch  # what cannot share a run fills one
@@ -175,7 +152,7 @@ class BatchLane:
 
     def _expire(self, future: "Future[Sequence[Array]]") -> None:
         if not future.done():
-            self._expired += 1
+            self._own_expired += 1
             future.set_exception(late())
 
 

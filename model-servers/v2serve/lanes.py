@@ -204,13 +204,13 @@ class ThreadLane:
             job.future.set_exception(late())
 
 
-class InlineLane:
-    """At once in the loop's thread: for models whose runs are shorter than a turn to another thread is worth."""
+class BesideThreads:
+    """A lane with threads beside it for large requests: their counts, and its own of refused and late calls."""
 
     def __init__(self, pipeline: Pipeline, limits: LaneLimits) -> None:
         self.batches: dict[int, int] = {}
-        self._expired = 0
-        self._run = pipeline.run
+        self._own_refused = 0
+        self._own_expired = 0
         self._threads = ThreadLane(pipeline, limits)
         self.work = self._threads.work
 
@@ -228,15 +228,26 @@ class InlineLane:
 
     @property
     def refused(self) -> int:
-        return self._threads.refused
+        return self._own_refused + self._threads.refused
 
     @property
     def expired(self) -> int:
-        return self._expired + self._threads.expired
+        return self._own_expired + self._threads.expired
+
+    def close(self) -> None:
+        self._threads.close()
+
+
+class InlineLane(BesideThreads):
+    """At once in the loop's thread: for models whose runs are shorter than a turn to another thread is worth."""
+
+    def __init__(self, pipeline: Pipeline, limits: LaneLimits) -> None:
+        super().__init__(pipeline, limits)
+        self._run = pipeline.run
 
     def run(self, call: Call) -> Sequence[Array]:
         if call.deadline is not None and perf_counter() >= call.deadline:
-            self._expired += 1
+            self._own_expired += 1
             raise late()
         return self._run(call)
 
