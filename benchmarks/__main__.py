@@ -3,10 +3,10 @@
 import runpy
 import sys
 
-NAMES = ("rendering", "serving")
+BENCHMARKS = {"rendering": [], "serving": ["--plot", ".mainline/serving.svg"]}
 
 if __name__ == "__main__":
-    for name in NAMES:
-        print(f"\n== {name}")
-        sys.argv = [f"benchmarks.{name}"]
+    for name, arguments in BENCHMARKS.items():
+        print(f"\n== {name}", flush=True)
+        sys.argv = [f"benchmarks.{name}", *arguments]
         runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
