@@ -13,7 +13,7 @@ from infra.declarations.errors import DeclarationError, unknown
 from infra.declarations.repository import Repository
 from infra.declarations.tree import Tree
 from infra.manifests.admission import admission
-from infra.manifests.argocd import argocd
+from infra.manifests.argocd import argocd, pruned
 from infra.manifests.manifest import identity, path
 from infra.manifests.normal import NormalFormError, problems
 from infra.manifests.platform import platform
@@ -61,6 +61,7 @@ def _models(repository: Repository, environment: Environment) -> Applications:
             folders[f"models/{name}"] = [
                 *serving(model, environment, release),
                 route(model, environment, release),
+                pruned(name),
             ]
     return folders
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from infra.declarations.environment import Environment
 from infra.manifests import names
 from infra.manifests.health import health
-from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
+from infra.manifests.manifest import MODEL_LABEL, SYNC_WAVE, Manifest, manifest
 
 _SERVER = "https://kubernetes.default.svc"
 _ROOT = "argocd"
@@ -17,6 +17,7 @@ _TAKES_ALONG = (
 # Every namespaced kind that anything here renders, whether or not this commit does: a model that leaves is removed
 # by its Application, which needs the permission for the last of its kind too.
 _KINDS = (
+    ("", "ConfigMap"),
     ("", "ServiceAccount"),
     ("batch", "Job"),
     ("gateway.networking.k8s.io", "Gateway"),
@@ -32,6 +33,19 @@ def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> l
     everything = [item for objects in folders.values() for item in objects]
     applications = [_application(environment, folder) for folder in folders]
     return [_project(environment, everything), _root(environment), *applications, health()]
+
+
+def pruned(model: str) -> Manifest:
+    """Keeps a sync open until what it pruned is gone: it runs after that, and does nothing.
+
+    A revert that finds the old server still leaving would apply to it, and wait for ever for what is gone.
+    """
+    annotations = {
+        "argocd.argoproj.io/hook": "PostSync",
+        "argocd.argoproj.io/hook-delete-policy": "HookSucceeded",
+    }
+    labels = {MODEL_LABEL: model}
+    return manifest("v1/ConfigMap", f"{model}-pruned", names.MODELS, labels=labels, annotations=annotations)
 
 
 def _project(environment: Environment, everything: Iterable[Manifest]) -> Manifest:
@@ -120,5 +134,5 @@ def _sync_policy() -> Manifest:
     return {
         "automated": {"prune": True, "selfHeal": True},
         "retry": {"backoff": backoff, "limit": -1, "refresh": True},
-        "syncOptions": ["ServerSideApply=true", "PruneLast=true"],
+        "syncOptions": ["ServerSideApply=true", "PruneLast=true", "PrunePropagationPolicy=foreground"],
     }

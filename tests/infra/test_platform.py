@@ -213,7 +213,21 @@ def test_a_retry_applies_everything_so_that_it_waits_for_a_server_that_is_not_re
     """With ApplyOutOfSyncOnly a second attempt moved the route to a server that never started."""
     for name, item in _named("argocd").items():
         if name.startswith("Application/"):
-            assert item["spec"]["syncPolicy"]["syncOptions"] == ["ServerSideApply=true", "PruneLast=true"]
+            assert item["spec"]["syncPolicy"]["syncOptions"] == [
+                "ServerSideApply=true",
+                "PruneLast=true",
+                "PrunePropagationPolicy=foreground",
+            ]
+
+
+def test_a_sync_ends_when_what_it_pruned_is_gone_and_not_before() -> None:
+    """A hook after the prune; else the next commit may apply to what is still leaving, and wait for ever."""
+    hook = _named("models/iris")["ConfigMap/iris-pruned"]
+    assert hook["metadata"]["annotations"] == {
+        "argocd.argoproj.io/hook": "PostSync",
+        "argocd.argoproj.io/hook-delete-policy": "HookSucceeded",
+    }
+    assert set(hook) == {"apiVersion", "kind", "metadata"}
 
 
 def test_a_failed_sync_is_tried_for_ever_with_the_newest_commit_and_soon() -> None:

@@ -115,11 +115,19 @@ def _bootstrap(made: Cluster) -> None:
 
 
 def _leave(made: Cluster) -> None:
-    """The root first, so that nothing comes back; then what it brought, each with its objects."""
-    for name in (f"mainline-{ENV}", *made.kube.applications()):
+    """The root first, so that nothing comes back; models and jobs with their objects; the platform's objects stay.
+
+    Argo CD would wait for a person to confirm that namespaces go.
+    """
+    made.kube.delete(APPLICATION, f"mainline-{ENV}", "argocd")
+    made.kube.merge(APPLICATION, "platform", "argocd", {"metadata": {"finalizers": None}})
+    for item in made.kube.all(APPLICATION, "argocd"):
+        name = item["metadata"]["name"]
+        if item.get("status", {}).get("operationState", {}).get("phase") == "Running":
+            ended = {"status": {"operationState": {"phase": "Terminating"}}}  # else it is not deleted
+            made.kube.merge(APPLICATION, name, "argocd", ended)
         made.kube.delete(APPLICATION, name, "argocd")
-    gone = {name for name in made.kube.applications() if name.startswith(("model-", "job-"))}
-    wait("models and jobs are gone", lambda: not gone & set(made.kube.applications()), 180)
+    wait("models and jobs are gone", lambda: made.kube.applications() == {}, 180)
 
 
 @pytest.fixture

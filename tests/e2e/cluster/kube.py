@@ -16,10 +16,13 @@ ROUTE = "gateway.networking.k8s.io/v1/HTTPRoute"
 
 
 class Kube:
-    """Reads, and the few writes that a test makes as an administrator."""
+    """Reads, and the few writes that a test makes, as an administrator or as whom that one may stand for."""
 
-    def __init__(self) -> None:
-        self._client = DynamicClient(kubernetes.config.new_client_from_config())
+    def __init__(self, user: str = "") -> None:
+        client = kubernetes.config.new_client_from_config()
+        if user:
+            client.set_default_header("Impersonate-User", user)
+        self._client = DynamicClient(client)
 
     def _kind(self, kind: str) -> Any:
         version, _, name = kind.rpartition("/")
@@ -52,10 +55,10 @@ class Kube:
             **({"dry_run": "All"} if try_only else {}),
         ).to_dict()
 
-    def annotate(self, kind: str, name: str, namespace: str, annotations: dict[str, str]) -> None:
-        body = {"metadata": {"annotations": annotations}}
+    def merge(self, kind: str, name: str, namespace: str, change: Item) -> None:
+        """What a person with kubectl patch would do."""
         self._kind(kind).patch(
-            name=name, namespace=namespace, body=body, content_type="application/merge-patch+json"
+            name=name, namespace=namespace, body=change, content_type="application/merge-patch+json"
         )
 
     def delete(self, kind: str, name: str, namespace: str, **options: Any) -> None:

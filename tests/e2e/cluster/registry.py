@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.e2e.cluster.kube import wait
 
+_QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # six processes that nothing here needs
+
 
 @contextmanager
 def registry(host: str, folder: Path) -> Iterator[str]:
@@ -41,7 +43,7 @@ def registry(host: str, folder: Path) -> Iterator[str]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "mlflow.log").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, env=_QUIET | os.environ
         )
     try:
         wait("MLflow answers", lambda: _answers(f"{url}/health"), 120)

@@ -18,6 +18,7 @@ class Settings:
     gateway_namespace: str  # of the gateway's data plane
     host: str  # this machine, as pods reach it
     build: str  # a command with {context}, {file} and {name}; empty where the images are there
+    restart: str  # a command that restarts the controllers; empty where nobody can say how
     settled: float  # seconds in which nothing may change
     times: int  # how often a promotion is timed
     rate: float  # calls a second while something happens
@@ -40,6 +41,7 @@ def settings() -> Settings:
         gateway_namespace=told("MAINLINE_E2E_GATEWAY_NAMESPACE", "kube-system"),
         host=told("MAINLINE_E2E_HOST") or _own_address(),
         build=told("MAINLINE_E2E_BUILD", ""),
+        restart=told("MAINLINE_E2E_RESTART", ""),
         settled=float(told("MAINLINE_E2E_SETTLED", "300")),
         times=int(told("MAINLINE_E2E_TIMES", "10")),
         rate=float(told("MAINLINE_E2E_RATE", "50")),

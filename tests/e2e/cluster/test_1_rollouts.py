@@ -1,5 +1,7 @@
 """Rollouts under a steady load through the gateway: no call is lost, and no digest answers that Git does not allow."""
 
+import shlex
+import subprocess
 import time
 
 import pytest
@@ -145,3 +147,20 @@ def _ready(cluster: Cluster, name: str) -> list[str]:
         if "deletionTimestamp" not in pod["metadata"]
         and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
     ]
+
+
+def test_controllers_that_are_restarted_lose_no_call_and_finish_what_they_began(
+    cluster: Cluster, stable: ReleasedVersion, figures: list[str]
+) -> None:
+    if not cluster.told.restart:
+        pytest.skip(
+            "MAINLINE_E2E_RESTART is not set: a command that restarts Argo CD's and KServe's controllers"
+        )
+    new = cluster.fork.version(7)
+    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
+        cluster.fork.release(Release(stable=new), "Promote version 7")
+        subprocess.run(shlex.split(cluster.told.restart), check=True, timeout=180)
+        cluster.serves(new, 240)
+        cluster.alone(new)
+    _allowed(calls, stable, new)
+    figures.append(f"controllers restarted: {len(calls.answers)} calls, {len(calls.failed())} failed")

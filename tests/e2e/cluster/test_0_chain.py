@@ -1,0 +1,126 @@
+"""From the root Application alone to a trained, promoted and served model; and then nothing moves."""
+
+import json
+import time
+
+import mlflow
+import pytest
+import yaml
+
+from tests.e2e.cluster.conftest import SETTLED, Cluster
+from tests.e2e.cluster.fork import ENV, MODEL
+from tests.e2e.cluster.kube import Item, wait
+from tests.e2e.cluster.load import ask
+from tests.repository.tracked import ROOT
+
+pytestmark = pytest.mark.cluster
+
+
+def test_the_root_alone_brings_every_application_and_each_becomes_synced_and_healthy(
+    cluster: Cluster, figures: list[str]
+) -> None:
+    folders = list((cluster.fork.root / "clusters" / ENV).glob("**/1-manifest"))
+    wait("as many Applications as folders", lambda: len(cluster.kube.applications()) == len(folders), 60)
+    begun = time.monotonic()
+    wait("all are settled", lambda: set(cluster.kube.applications().values()) == {SETTLED}, 600)
+    figures.append(
+        f"{len(folders)} Applications settled after {time.monotonic() - begun:.0f} s, with their Jobs"
+    )
+
+
+def test_a_job_of_the_rendered_manifests_registers_a_version(cluster: Cluster) -> None:
+    client = mlflow.MlflowClient(tracking_uri=cluster.registry, registry_uri=cluster.registry)
+    (version,) = wait(
+        "a version is registered", lambda: client.search_model_versions(f"name = '{MODEL}'"), 300
+    )
+    tags = client.get_run(version.run_id).data.tags
+    assert tags["mainline.digest"].startswith("sha256:")
+    assert tags["mainline.dirty"] == "false"
+    jobs = [
+        job
+        for job in cluster.kube.all("batch/v1/Job", "training")
+        if job["metadata"]["name"].startswith(MODEL)
+    ]
+    assert [job["status"].get("succeeded") for job in jobs] == [1]
+
+
+def test_a_promotion_is_a_branch_and_its_merge_is_served(cluster: Cluster, figures: list[str]) -> None:
+    """First of all versions here: what is promoted is what the Job registered."""
+    said = json.loads(cluster.fork.mainline("promote", MODEL, "--to", ENV, "--json"))
+    digest, branch = said["digest"], said["branch"]
+    assert branch.startswith(f"promote/{MODEL}-v1-{ENV}")
+    cluster.fork.merge(branch)
+    merged = time.time()
+    wait("its digest answers", lambda: ask(cluster.told.gateway, MODEL).digest == digest, 180, 0.25)
+    figures.append(f"merge to first answer: {time.time() - merged:.1f} s")
+    golden = json.loads(
+        (cluster.fork.store / MODEL / digest.removeprefix("sha256:") / "golden.json").read_text()
+    )
+    assert golden["request"]["inputs"][0]["name"]
+
+
+def test_every_object_of_every_environment_is_accepted_by_the_server(
+    cluster: Cluster, figures: list[str]
+) -> None:
+    """Tried as a whole; kinds whose definition the cluster does not have are named."""
+    unknown: set[str] = set()
+    for folder in sorted((ROOT / "clusters").iterdir()):
+        items = [yaml.safe_load(file.read_text()) for file in sorted(folder.rglob("*.yaml"))]
+        known = [item for item in items if cluster.kube.knows(f"{item['apiVersion']}/{item['kind']}")]
+        unknown |= {f"{item['apiVersion']}/{item['kind']}" for item in items if item not in known}
+        for item in known:
+            assert _lost(item, cluster.kube.apply(item, try_only=True)) == []
+        figures.append(f"{folder.name}: {len(known)} of {len(items)} objects tried, 0 refused")
+    figures.append(f"no definition in this cluster: {', '.join(sorted(unknown)) or 'none'}")
+
+
+def _lost(sent: object, kept: object, at: str = "") -> list[str]:
+    """Fields that the server does not hold as they were sent."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        return [line for key, value in sent.items() for line in _lost(value, kept.get(key), f"{at}.{key}")]
+    if isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
+        pairs = zip(sent, kept, strict=True)
+        return [
+            line for index, (one, other) in enumerate(pairs) for line in _lost(one, other, f"{at}[{index}]")
+        ]
+    return [] if sent == kept else [f"{at}: {sent!r} became {kept!r}"]
+
+
+def _versions(cluster: Cluster) -> dict[str, str]:
+    """The generation of every object that Git names: a write that changes nothing leaves it."""
+    found = {}
+    for file in sorted((cluster.fork.root / "clusters" / ENV).rglob("*.yaml")):
+        item: Item = yaml.safe_load(file.read_text())
+        meta = item["metadata"]
+        if "argocd.argoproj.io/hook" in meta.get("annotations", {}):
+            continue  # gone when its sync has ended
+        live = cluster.kube.get(f"{item['apiVersion']}/{item['kind']}", meta["name"], meta.get("namespace"))
+        assert live is not None, file.name
+        found[file.name] = f"{live['metadata']['uid']} {live['metadata'].get('generation')}"
+    return found
+
+
+def test_everything_stays_as_it_is(cluster: Cluster, figures: list[str]) -> None:
+    wait("all are settled", lambda: set(cluster.kube.applications().values()) == {SETTLED}, 300)
+    before, end, samples = _versions(cluster), time.monotonic() + cluster.told.settled, 0
+    while time.monotonic() < end:
+        assert {name: state for name, state in cluster.kube.applications().items() if state != SETTLED} == {}
+        samples += 1
+        time.sleep(2)
+    assert _versions(cluster) == before
+    figures.append(f"{samples} samples in {cluster.told.settled:.0f} s, all Synced and Healthy")
+
+
+def test_rendering_and_syncing_again_changes_nothing(cluster: Cluster) -> None:
+    before = _versions(cluster)
+    cluster.fork.render()
+    assert cluster.fork.run("git", "status", "--porcelain") == ""
+    commit = cluster.fork.push("Nothing")
+    wait("every Application has seen it", lambda: _revisions(cluster) == {commit}, 120)
+    assert set(cluster.kube.applications().values()) == {SETTLED}
+    assert _versions(cluster) == before
+
+
+def _revisions(cluster: Cluster) -> set[str]:
+    items = cluster.kube.all("argoproj.io/v1alpha1/Application", "argocd")
+    return {item["status"]["sync"]["revision"] for item in items}

@@ -1,0 +1,140 @@
+"""What must not serve gets no traffic, the old one serves on, the reason is shown, and the revert is live in time."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from infra.declarations.release import Release, ReleasedVersion
+from tests.e2e.cluster.conftest import SETTLED, Cluster
+from tests.e2e.cluster.fork import MODEL, Fork
+from tests.e2e.cluster.kube import APPLICATION, ROUTE, wait
+from tests.e2e.cluster.load import load
+
+pytestmark = pytest.mark.cluster
+
+
+def _missing(fork: Fork) -> ReleasedVersion:
+    """Nothing of it is in the store."""
+    version = fork.version(20)
+    (fork.store / MODEL / version.hex).rename(fork.store / MODEL / "elsewhere")
+    return version.model_copy(update={"digest": "sha256:" + "9" * 64})
+
+
+def _wrong(fork: Fork) -> ReleasedVersion:
+    """Bytes of another digest lie where this one's should."""
+    version = fork.version(21)
+    wrong = version.model_copy(update={"digest": "sha256:" + "8" * 64})
+    (fork.store / MODEL / version.hex).rename(fork.store / MODEL / wrong.hex)
+    return wrong
+
+
+def _unloadable(fork: Fork) -> ReleasedVersion:
+    """The digest is right, and the graph is not one."""
+    from v2serve.artifact import write_sums
+
+    version = fork.version(22)
+    folder = fork.store / MODEL / version.hex
+    (folder / "model.onnx").write_bytes(b"not a graph")
+    (folder / "SHA256SUMS").unlink()
+    digest = write_sums(folder)
+    folder.rename(folder.with_name(digest.removeprefix("sha256:")))
+    return version.model_copy(update={"digest": digest})
+
+
+CASES: dict[str, tuple[Callable[[Fork], ReleasedVersion], str]] = {
+    "an object that is not in the store": (_missing, "the model did not load"),
+    "bytes that are not the digest's": (_wrong, "the model did not load"),
+    "a model that does not load": (_unloadable, "the model did not load"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_gets_no_traffic_and_its_revert_is_live(
+    case: str, cluster: Cluster, stable: ReleasedVersion, figures: list[str]
+) -> None:
+    make, reason = CASES[case]
+    broken = make(cluster.fork)
+    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
+        commit = cluster.fork.release(Release(stable=broken), f"Release {case}")
+        begun = time.time()
+        wait("it is Degraded", lambda: _health(cluster)[0] == "Degraded", 150)
+        noticed, message = time.time() - begun, _why(cluster, f"{MODEL}-{broken.short}")
+        _retried(cluster, 2)
+        assert set(cluster.kube.backends(MODEL)) == {f"{MODEL}-{stable.short}"}
+        seconds = _reverted(cluster, commit, stable)
+    assert calls.failed() == []
+    assert set(calls.digests()) == {stable.digest}
+    assert reason in message
+    figures.append(f"{case}: Degraded after {noticed:.0f} s, {message!r}")
+    figures.append(f"  settled {seconds:.0f} s after the revert; {len(calls.answers)} calls, 0 failed")
+
+
+def _health(cluster: Cluster) -> tuple[str, str]:
+    sync, health = cluster.kube.applications()[f"model-{MODEL}"]
+    return health, sync
+
+
+def _why(cluster: Cluster, service: str) -> str:
+    """What Argo CD's tree shows beside the object: the same script, on the same status."""
+    item = cluster.kube.get(APPLICATION, f"model-{MODEL}", "argocd") or {}
+    results = item["status"]["operationState"].get("syncResult", {}).get("resources", [])
+    found = [
+        one.get("message", "")
+        for one in results
+        if one["name"] == service and one["kind"] == "InferenceService"
+    ]
+    return found[0] if found else ""
+
+
+def _retried(cluster: Cluster, times: int) -> None:
+    """A retry is where the route once moved to a server that never started."""
+
+    def count() -> int:
+        item = cluster.kube.get(APPLICATION, f"model-{MODEL}", "argocd") or {}
+        return int(item["status"]["operationState"].get("retryCount", 0))
+
+    wait(f"{times} retries", lambda: count() >= times, 120)
+
+
+def _reverted(cluster: Cluster, commit: str, stable: ReleasedVersion) -> float:
+    """Seconds until Git, Argo CD and the cluster are one again."""
+    cluster.fork.revert(commit)
+    begun = time.time()
+    cluster.alone(stable)
+    seconds = time.time() - begun
+    assert seconds < 120
+    return seconds
+
+
+def test_an_image_that_does_not_exist_leaves_the_old_servers_and_its_revert_is_live(
+    cluster: Cluster, stable: ReleasedVersion, figures: list[str]
+) -> None:
+    stack = cluster.fork.root / "Pulumi.e2e.yaml"
+    before, new = stack.read_text(), cluster.fork.version(23)
+    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
+        stack.write_text(f"{before}  mainline:images: {{v2serve: 'mainline/v2serve:0.0.0-none'}}\n")
+        commit = cluster.fork.release(Release(stable=new), "An image that nobody built")
+        begun = time.time()
+        wait("it is Degraded", lambda: _health(cluster)[0] == "Degraded", 200)
+        noticed, message = time.time() - begun, _why(cluster, f"{MODEL}-{new.short}")
+        assert set(cluster.kube.backends(MODEL)) == {f"{MODEL}-{stable.short}"}
+        seconds = _reverted(cluster, commit, stable)
+    assert calls.failed() == []
+    assert set(calls.digests()) == {stable.digest}
+    figures.append(
+        f"no image: Degraded after {noticed:.0f} s, {message!r}; settled {seconds:.0f} s after the revert"
+    )
+
+
+def test_a_change_by_hand_is_healed_within_a_minute(
+    cluster: Cluster, stable: ReleasedVersion, figures: list[str]
+) -> None:
+    """Of a field that Git names; what Git does not name is for the policies to refuse."""
+    before = cluster.kube.backends(MODEL)
+    reference = {"name": "elsewhere", "port": 80}
+    cluster.kube.merge(ROUTE, MODEL, "models", {"spec": {"rules": [{"backendRefs": [reference]}]}})
+    begun = time.time()
+    wait("the route is Git's again", lambda: cluster.kube.backends(MODEL) == before, 60, 0.25)
+    figures.append(f"by hand: healed after {time.time() - begun:.1f} s")
+    wait("it is settled", lambda: cluster.kube.applications()[f"model-{MODEL}"] == SETTLED, 60)
