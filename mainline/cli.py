@@ -23,6 +23,9 @@ app = typer.Typer(
 Model = Annotated[str, typer.Argument(help="a folder of model-servers/", show_default=False)]
 To = Annotated[str, typer.Option("--to", "--env", help="the environment", metavar="ENV", show_default=False)]
 Of = Annotated[str, typer.Argument(metavar="[ENV]", help="the environment")]
+Context = Annotated[
+    str | None, typer.Option(help="of the kubeconfig (mainline-ENV, or the current one)", metavar="NAME")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 
 
@@ -259,13 +262,18 @@ def check(
 
 
 @app.command(epilog="Example: mainline status local --json")
-def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
+def status(
+    env: Of = EMBEDDED,
+    context: Context = None,
+    offline: Annotated[bool, typer.Option("--offline", help="what Git says; no cluster is asked")] = False,
+    as_json: Json = False,
+) -> None:
     """What should run, what runs, since which commit; exit 1 when they differ."""
     from mainline.reports import show_status
     from mainline.status import agrees
     from mainline.status import status as run
 
-    found = run(_places(), env)
+    found = run(_places(), env, context, offline)
     _print_json(found) if as_json else show_status(found)
     if not agrees(found):
         raise typer.Exit(1)
@@ -275,13 +283,18 @@ def status(env: Of = EMBEDDED, as_json: Json = False) -> None:
 def verify(
     env: Of = EMBEDDED,
     model: Annotated[str | None, typer.Option(help="one model only", show_default=False)] = None,
+    context: Context = None,
+    gateway: Annotated[
+        str | None,
+        typer.Option(help="the address of its clients (declared, or its Gateway's)", metavar="URL"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare release, rendered tree, store and live digests; exit 1 on any difference."""
     from mainline.reports import show_verdicts
     from mainline.verify import verify as run
 
-    found = run(_places(), env, model)
+    found = run(_places(), env, model, context, gateway)
     _print_json([verdict.as_dict() for verdict in found]) if as_json else show_verdicts(found)
     if not all(verdict.agrees for verdict in found):
         raise typer.Exit(1)

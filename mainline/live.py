@@ -1,5 +1,6 @@
 """Ask a V2 server what it serves, and put one request to it; standard library only."""
 
+import http.client
 import json
 import math
 import time
@@ -27,9 +28,9 @@ class Unanswered(Exception):
     """No V2 answer came; says why in one line."""
 
 
-def served_digest(address: str, model: str) -> str:
-    """The digest in the answer header of the model metadata."""
-    return _ask(f"{address}/v2/models/{model}", None).digest
+def served_digest(address: str, model: str, host: str = "") -> str:
+    """The digest in the answer header of the model metadata; `host` names whom a shared address is asked for."""
+    return _ask(f"{address}/v2/models/{model}", None, host).digest
 
 
 def infer(address: str, model: str, request: Mapping[str, Any]) -> Answer:
@@ -42,17 +43,21 @@ def p95(address: str, model: str, request: Mapping[str, Any], calls: int) -> flo
     return taken[math.ceil(0.95 * calls) - 1]
 
 
-def _ask(url: str, body: bytes | None) -> Answer:
-    request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"})  # noqa: S310
+def _ask(url: str, body: bytes | None, host: str = "") -> Answer:
+    headers = {"content-type": "application/json"} | ({"host": host} if host else {})
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
     begin = time.perf_counter()
     try:
         with _opener.open(request, timeout=_TIMEOUT) as response:
             text, digest = response.read(), response.headers.get("x-model-digest", "")
     except urllib.error.HTTPError as error:
         raise Unanswered(f"HTTP {error.code}: {_reason(error.read())}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Unanswered(str(getattr(error, "reason", error))) from error
-    return Answer(json.loads(text), digest, time.perf_counter() - begin)
+    try:
+        return Answer(json.loads(text), digest, time.perf_counter() - begin)
+    except ValueError:
+        raise Unanswered(f"the answer is not JSON: {text[:80].decode('utf-8', 'replace')!r}") from None
 
 
 def _reason(body: bytes) -> str:

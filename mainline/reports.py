@@ -101,19 +101,24 @@ def show_status(found: dict[str, Any]) -> None:
         f"environment  {found['environment']}" + (f" at {found['address']}" if found["address"] else "")
     )
     console.say(
-        f"commit       {head}" + ("" if synced == head or not found["processes"] else f", synced is {synced}")
+        f"commit       {head}" + ("" if synced == head or not found["asked"] else f", synced is {synced}")
     )
     if found["processes"]:
         states = [f"{name} {'runs' if on else 'is off'}" for name, on in found["processes"].items()]
         console.say(f"processes    {', '.join(states)}")
     rows = [
-        (r["model"], r["role"], r["version"], r["digest"][7:15], _traffic(r), _RUNNING[r["running"]],
+        (r["model"], r["role"], r["version"], r["digest"][7:15], _traffic(r), _server(r),
          r["health"], (r["commit"] or "")[:8])
         for r in found["models"]
     ]  # fmt: skip
     console.table(("model", "role", "ver", "digest", "traffic", "server", "health", "commit"), rows)
     for line in _remarks(found, head, synced):
         console.say(f"! {line}")
+
+
+def _server(row: dict[str, Any]) -> str:
+    """Of a cluster also how many of its pods are ready."""
+    return _RUNNING[row["running"]] + (f" {row['pods']}" if row["pods"] else "")
 
 
 def _traffic(row: dict[str, Any]) -> str:
@@ -124,7 +129,8 @@ def _traffic(row: dict[str, Any]) -> str:
 def _remarks(found: dict[str, Any], head: str, synced: str) -> list[str]:
     off = [f"the {name} is off; make up starts it" for name in found["off"]]
     refused = str(found["error"]).splitlines() if found["error"] else []
-    said = [f"{head} is refused, {synced} goes on: {refused[0]}", *refused[1:]] if refused else []
+    first = f"{head} is refused, {synced} goes on: " if found["processes"] else ""
+    said = [first + refused[0], *refused[1:]] if refused else []
     warnings = found["warnings"]
     more = (
         [f"and {len(warnings) - _WARNINGS} more warnings (--json has all)"]
@@ -138,5 +144,8 @@ def _remarks(found: dict[str, Any], head: str, synced: str) -> list[str]:
 def show_verdicts(found: Sequence[Verdict]) -> None:
     rows = [(v.model, v.role, v.version, v.digest[7:15], v.rendered, v.store, v.live) for v in found]
     console.table(("model", "role", "ver", "digest", "rendered", "store", "live"), rows)
+    for verdict in found:
+        if verdict.note:
+            console.say(f"! {verdict.model} {verdict.role}: {verdict.note}")
     differing = [verdict.model for verdict in found if not verdict.agrees]
     console.say(f"differs: {', '.join(differing)}" if differing else f"{len(found)} of {len(found)} agree")

@@ -7,6 +7,7 @@ from typing import Any
 from infra.declarations.errors import DeclarationError
 from infra.declarations.release import Release, ReleasedVersion
 from infra.manifests.names import service
+from mainline.cluster.observe import observe
 from mainline.history import since
 from mainline.local.environment import Embedded
 from mainline.places import Places
@@ -19,7 +20,7 @@ Row = dict[str, Any]
 class _Live:
     """What the agent wrote last, and which processes are alive now; it may be off since it wrote.
 
-    Without processes nothing is known: the environment is a cluster, which is not asked from here.
+    Of a cluster: what its API server says, in the same words. Where nothing is alive, nobody was asked.
     """
 
     said: Mapping[str, Any]
@@ -27,13 +28,15 @@ class _Live:
 
     def of(self, model: str, shown: ReleasedVersion) -> Row:
         if not self.alive:
-            return {"live_traffic": None, "running": None, "health": "Unknown", "reason": None}
+            return {"live_traffic": None, "running": None, "pods": None, "health": "Unknown", "reason": None}
         application = self.application(model)
         name = service(model, shown)
-        ready = bool(application.get("services", {}).get(name, {}).get("ready"))
+        found = application.get("services", {}).get(name, {})
+        ready = bool(found.get("ready")) and found.get("digest", shown.digest) == shown.digest
         return {
             "live_traffic": self.share(model, name),
             "running": ready and self.alive.get(name, False),
+            "pods": found.get("pods"),
             "health": application.get("health", "Unknown") if self.alive.get("agent") else "Unknown",
             "reason": application.get("reason"),
         }
@@ -54,6 +57,7 @@ class _Live:
                 "model": model,
                 "role": "earlier",
                 "version": found.get("version"),
+                "pods": found.get("pods"),
                 "traffic": "none",
                 "digest": found.get("digest", ""),
                 "health": self.application(model).get("health", "Unknown"),
@@ -79,23 +83,38 @@ def _share(routes: list[list[Mapping[str, Any]]], service: str) -> str:
     return "shadow" if mirrored else "none"
 
 
-def status(places: Places, env: str) -> dict[str, Any]:
-    """Declared and live state of one environment as plain data (what `--json` prints)."""
+def status(places: Places, env: str, context: str | None = None, offline: bool = False) -> dict[str, Any]:
+    """Declared and live state of one environment as plain data (what `--json` prints); `offline` asks Git alone."""
     where = truth(places, env)
     head = where.head()
-    live = Embedded(places.root, env) if where.embedded else None
-    said = (live.status() if live else None) or {}
-    alive = live.running() if live else {}
-    rows, error = _rows(where, head, _Live(said, alive))
+    if where.embedded:
+        return _embedded(places, where, head)
+    if offline:
+        return _shown(where, head, _Live({}, {}), {})
+    said, alive = observe(env, context)
+    return _shown(where, head, _Live(said, alive), said)
+
+
+def _embedded(places: Places, where: Truth, head: str) -> dict[str, Any]:
+    live = Embedded(places.root, where.environment.name)
+    said, alive = live.status() or {}, live.running()
+    off = [name for name in ("agent", "gateway") if not alive.get(name)]
+    more = {"processes": alive, "off": off, "address": live.address}
+    return _shown(where, head, _Live(said, alive), said) | more
+
+
+def _shown(where: Truth, head: str, live: _Live, said: Mapping[str, Any]) -> dict[str, Any]:
+    rows, error = _rows(where, head, live)
     return {
-        "environment": env,
+        "environment": where.environment.name,
         "head": head,
         "synced": said.get("commit"),
+        "asked": bool(live.alive),
         "error": said.get("error") or error,
         "warnings": said.get("warnings", []),
-        "processes": alive,
-        "off": [name for name in ("agent", "gateway") if live and not alive.get(name)],
-        "address": live.address if live else None,
+        "processes": {},
+        "off": said.get("off", []),
+        "address": said.get("address"),
         "models": rows,
     }
 

@@ -7,11 +7,12 @@ from typing import Any
 from infra.declarations.release import ReleasedVersion
 from infra.manifests.names import service
 from infra.render import Difference, compare, render
+from mainline.cluster.servers import servers
 from mainline.errors import Refusal
-from mainline.live import Unanswered, served_digest
 from mainline.local.environment import Embedded
 from mainline.places import Places
 from mainline.promote import store_url
+from mainline.servers import LocalServers, Servers, routed
 from mainline.status import roles
 from mainline.store import Store
 from mainline.truth import Truth, truth
@@ -19,7 +20,7 @@ from mainline.truth import Truth, truth
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One released version: each place is "ok" or says in words what differs there."""
+    """One released version: each place is "ok" or says in words what differs there; `note`: what was not asked."""
 
     model: str
     role: str
@@ -28,6 +29,7 @@ class Verdict:
     rendered: str
     store: str
     live: str
+    note: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -37,14 +39,21 @@ class Verdict:
         return {**asdict(self), "agrees": self.agrees}
 
 
-def verify(places: Places, env: str, model: str | None) -> list[Verdict]:
-    """Compare every released version of an environment; nothing is trusted that can be read again."""
+def verify(
+    places: Places, env: str, model: str | None, context: str | None = None, gateway: str | None = None
+) -> list[Verdict]:
+    """Compare every released version of an environment; nothing is trusted that can be read again.
+
+    `context` and `gateway` say which cluster is asked, and at which address its clients call.
+    """
+    if gateway and not gateway.startswith(("http://", "https://")):
+        raise Refusal(f"--gateway {gateway}: is no address of a gateway; write http://HOST:PORT")
     where = truth(places, env)
     head = where.head()
     repository, files = where.declared(head), where.rendered(head)
     differences = compare(render(repository, env), files)
     store = Store(store_url(places, where.environment.store))
-    live = _live_of(places, where)
+    live = _servers_of(places, where, context, gateway)
     found, names = [], set()
     for (name, of), release in sorted(repository.releases.items()):
         if of == env and model in (None, name):
@@ -56,15 +65,7 @@ def verify(places: Places, env: str, model: str | None) -> list[Verdict]:
             ]
     if model is not None and not found:
         raise Refusal(f"{model} has no release in {env}; promote it first")
-    return found + ([] if model else _strangers(live.ports, names))
-
-
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """Where the servers of an environment listen, by InferenceService, and its gateway."""
-
-    ports: Mapping[str, int]
-    gateway: str | None
+    return found + ([] if model else _strangers(live.running(), names))
 
 
 def _tree(env: str, model: str, differences: Sequence[Difference]) -> str:
@@ -77,49 +78,33 @@ def _tree(env: str, model: str, differences: Sequence[Difference]) -> str:
 
 
 def _verdict(
-    model: str, role: str, shown: ReleasedVersion, tree: str, store: Store, live: _Live, allowed: set[str]
+    model: str,
+    role: str,
+    shown: ReleasedVersion,
+    tree: str,
+    store: Store,
+    live: Servers,
+    allowed: set[str],
 ) -> Verdict:
     stored = store.problem(model, shown.digest) or "ok"
-    served = _live(model, shown.digest, live.ports.get(service(model, shown)))
-    if served == "ok" and role == "stable":
-        served = _routed(model, live.gateway, allowed)
-    return Verdict(model, role, shown.version, shown.digest, tree, stored, served)
+    said = live.ask(model, service(model, shown), shown.digest)
+    served = routed(model, live, allowed) if said.live == "ok" and role == "stable" else said.live
+    return Verdict(model, role, shown.version, shown.digest, tree, stored, served, said.note)
 
 
-def _routed(model: str, gateway: str | None, allowed: set[str]) -> str:
-    """Whether a client's call comes to a version that Git names."""
-    if gateway is None:
-        return "the gateway is off"
-    try:
-        found = served_digest(gateway, model)
-    except Unanswered as error:
-        return f"no answer at the gateway: {error}"
-    return "ok" if found in allowed else f"the gateway answers from {found}"
-
-
-def _live(model: str, digest: str, port: int | None) -> str:
-    if port is None:
-        return "nothing runs"
-    try:
-        found = served_digest(f"http://127.0.0.1:{port}", model)
-    except Unanswered as error:
-        return f"no answer: {error}"
-    return "ok" if found == digest else f"serves {found}"
-
-
-def _live_of(places: Places, where: Truth) -> _Live:
+def _servers_of(places: Places, where: Truth, context: str | None, gateway: str | None) -> Servers:
     if not where.embedded:
-        name = where.environment.name
-        raise Refusal(f"{name} is a cluster, and verify asks the servers of the embedded environment only")
+        return servers(where.environment, context, gateway)
     embedded = Embedded(places.root, where.environment.name)
     applications = (embedded.status() or {}).get("applications", {}).values()
     services = [service for app in applications for service in app.get("services", {}).items()]
-    return _Live({name: int(of["port"]) for name, of in services if of.get("port")}, embedded.address)
+    ports = {name: int(of["port"]) for name, of in services if of.get("port")}
+    return LocalServers(ports, gateway or embedded.address)
 
 
-def _strangers(ports: Mapping[str, int], released: set[str]) -> list[Verdict]:
+def _strangers(running: Mapping[str, str], released: set[str]) -> list[Verdict]:
     """What runs although no release names it."""
     return [
-        Verdict(name, "stranger", 0, "", "ok", "ok", f"runs on port {ports[name]}, but no release names it")
-        for name in sorted(set(ports) - released)
+        Verdict(name, "stranger", 0, "", "ok", "ok", f"runs {running[name]}, but no release names it")
+        for name in sorted(set(running) - released)
     ]

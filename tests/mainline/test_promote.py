@@ -291,12 +291,12 @@ def test_an_environment_with_steps_starts_a_later_promotion_as_a_canary(world, o
     assert made.delivered.branch == "canary/iris-v2-staging"
 
 
-def test_status_of_a_cluster_shows_what_git_names_and_says_that_it_was_not_asked(world, origin):
+def test_offline_status_of_a_cluster_shows_what_git_names_and_says_that_it_was_not_asked(world, origin):
     from mainline.status import status
 
     first = _promote(world, 1, env="staging").delivered
     origin.move("refs/heads/main", first.commit, origin.resolve("main"))
     world.clone.run("fetch", "-q", "origin", "main:refs/remotes/origin/main")
-    (row,) = status(world.places, "staging")["models"]
+    (row,) = status(world.places, "staging", offline=True)["models"]
     assert (row["version"], row["digest"], row["running"]) == (1, world.digests[1], None)
     assert row["commit"] == first.commit
