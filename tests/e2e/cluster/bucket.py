@@ -1,4 +1,4 @@
-"""An S3 for pods: one folder, path style, GET, HEAD and PUT; keys are asked for and not checked."""
+"""An S3 for pods: one folder, path style, reads, puts and uploads in parts; keys are asked for and not checked."""
 
 import re
 import threading
@@ -52,13 +52,37 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(206, body[start : end + 1], f"bytes {start}-{end}/{len(body)}")
 
     def do_PUT(self) -> None:
-        body, file = self.rfile.read(int(self.headers.get("content-length", 0))), self._file()
+        body, file = self._body(), self._file()
         if not self._signed() or file is None:
             self._answer(403, b"")
             return
+        part = re.search(r"partNumber=(\d+)", self.path)
+        file = file.with_name(f".{file.name}.{int(part[1]):05d}") if part else file
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(body)
         self._answer(200, b"")
+
+    def do_POST(self) -> None:
+        """The beginning and the end of an upload in parts; one at a time to a key."""
+        self._body()
+        file = self._file()
+        if not self._signed() or file is None:
+            self._answer(403, b"")
+            return
+        if "uploadId=" in self.path:
+            parts = sorted(file.parent.glob(f".{file.name}.*"))
+            file.write_bytes(b"".join(part.read_bytes() for part in parts))
+            for part in parts:
+                part.unlink()
+            self._answer(200, _xml("CompleteMultipartUpload", f"<ETag>{self._tag(file.read_bytes())}</ETag>"))
+            return
+        self._answer(200, _xml("InitiateMultipartUpload", "<UploadId>one</UploadId>"))
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length", 0)))
+
+    def _tag(self, body: bytes) -> str:
+        return f'"{sha256(body).hexdigest()[:32]}"'
 
     def _signed(self) -> bool:
         return "Credential=e2e/" in self.headers.get("authorization", "")
@@ -70,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes, part: str = "") -> None:
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
-        self.send_header("etag", f'"{sha256(body).hexdigest()[:32]}"')
+        self.send_header("etag", self._tag(body))
         self.send_header("last-modified", formatdate(usegmt=True))
         if part:
             self.send_header("content-range", part)
@@ -80,3 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
+
+
+def _xml(action: str, content: str) -> bytes:
+    space = "http://s3.amazonaws.com/doc/2006-03-01/"
+    place = f"<Bucket>{BUCKET}</Bucket><Key>key</Key>"
+    return f'<{action}Result xmlns="{space}">{place}{content}</{action}Result>'.encode()

@@ -130,7 +130,6 @@ def _stack(endpoint: str, registry: str, told: Settings) -> dict[str, object]:
         "autoscaler": "none",
         "trains": True,
         "drain": 5,
-        "models": {"iris": {"resources": {"cpu": "100m"}}},
     }
     return {f"mainline:{name}": value for name, value in fields.items()}
 

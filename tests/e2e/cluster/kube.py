@@ -67,6 +67,15 @@ class Kube:
         except NotFoundError:
             return
 
+    def evict(self, pod: str, namespace: str) -> None:
+        """As a drain of its node does; ApiException 429 where a disruption budget holds it."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace},
+        }
+        self._kind("v1/Pod").subresources["eviction"].create(name=pod, namespace=namespace, body=body)
+
     def applications(self) -> dict[str, tuple[str, str]]:
         """(sync, health) of each Application."""
         return {item["metadata"]["name"]: verdict(item) for item in self.all(APPLICATION, "argocd")}

@@ -49,8 +49,16 @@ def registry(host: str, folder: Path) -> Iterator[str]:
         wait("MLflow answers", lambda: _answers(f"{url}/health"), 120)
         yield url
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        _end(server)
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
         server.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait(10)
 
 
 def _answers(url: str) -> bool:

@@ -75,15 +75,21 @@ def test_every_object_of_every_environment_is_accepted_by_the_server(
 
 
 def _lost(sent: object, kept: object, at: str = "") -> list[str]:
-    """Fields that the server does not hold as they were sent."""
+    """Fields that the server does not hold as they were sent; lists of named items may hold others' items too."""
     if isinstance(sent, dict) and isinstance(kept, dict):
         return [line for key, value in sent.items() for line in _lost(value, kept.get(key), f"{at}.{key}")]
+    if isinstance(sent, list) and isinstance(kept, list) and all(_named(item) for item in (*sent, *kept)):
+        by_name = {item["name"]: item for item in kept}
+        pairs = [(item, by_name.get(item["name"])) for item in sent]
+        return [line for one, other in pairs for line in _lost(one, other, f"{at}[{one['name']}]")]
     if isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
-        pairs = zip(sent, kept, strict=True)
-        return [
-            line for index, (one, other) in enumerate(pairs) for line in _lost(one, other, f"{at}[{index}]")
-        ]
+        numbered = enumerate(zip(sent, kept, strict=True))
+        return [line for index, (one, other) in numbered for line in _lost(one, other, f"{at}[{index}]")]
     return [] if sent == kept else [f"{at}: {sent!r} became {kept!r}"]
+
+
+def _named(item: object) -> bool:
+    return isinstance(item, dict) and "name" in item
 
 
 def _versions(cluster: Cluster) -> dict[str, str]:

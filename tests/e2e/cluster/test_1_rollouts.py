@@ -3,8 +3,10 @@
 import shlex
 import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from infra.declarations.release import Candidate, Header, Release, ReleasedVersion
 from tests.e2e.cluster.conftest import Cluster
@@ -119,25 +121,50 @@ def test_blue_green_goes_back_by_a_route_alone(
     figures.append(f"blue-green: {len(calls.answers)} calls, {len(calls.failed())} failed")
 
 
-def test_two_replicas_lose_no_call_when_a_pod_is_deleted(
-    cluster: Cluster, stable: ReleasedVersion, figures: list[str]
-) -> None:
-    name = f"{MODEL}-{stable.short}"
-    stack = cluster.fork.root / "Pulumi.e2e.yaml"
+@pytest.fixture
+def two(cluster: Cluster, stable: ReleasedVersion) -> Iterator[str]:
+    """The InferenceService, with two pods that are ready."""
+    name, stack = f"{MODEL}-{stable.short}", cluster.fork.root / "Pulumi.e2e.yaml"
     before = stack.read_text()
     stack.write_text(f"{before}  mainline:floor: 2\n")
     cluster.fork.push("Two replicas")
     wait("two pods are ready", lambda: len(_ready(cluster, name)) == 2, 120)
-    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
-        time.sleep(2)
-        gone = _ready(cluster, name)[0]
-        cluster.kube.delete("v1/Pod", gone, "models")
-        wait("another pod is ready", lambda: len(set(_ready(cluster, name)) - {gone}) == 2, 120)
-        time.sleep(10)
+    yield name
     stack.write_text(before)
     cluster.fork.push("One replica")
+    wait("one pod is ready", lambda: len(_ready(cluster, name)) == 1, 120)
+
+
+def test_two_replicas_lose_no_call_when_a_pod_is_deleted(
+    cluster: Cluster, stable: ReleasedVersion, two: str, figures: list[str]
+) -> None:
+    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
+        time.sleep(2)
+        gone = _ready(cluster, two)[0]
+        cluster.kube.delete("v1/Pod", gone, "models")
+        wait("another pod is ready", lambda: len(set(_ready(cluster, two)) - {gone}) == 2, 120)
+        time.sleep(10)
     _allowed(calls, stable)
     figures.append(f"pod deleted: {len(calls.answers)} calls, {len(calls.failed())} failed")
+
+
+def test_a_drain_loses_no_call_and_the_budget_holds_its_second_eviction(
+    cluster: Cluster, stable: ReleasedVersion, two: str, figures: list[str]
+) -> None:
+    with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
+        time.sleep(2)
+        first, second = _ready(cluster, two)
+        cluster.kube.evict(first, "models")
+        with pytest.raises(ApiException) as held:
+            cluster.kube.evict(second, "models")
+        wait("another pod is ready", lambda: len(set(_ready(cluster, two)) - {first}) == 2, 120)
+        time.sleep(10)
+    assert held.value.status == 429
+    assert "disruption budget" in str(held.value.body)
+    _allowed(calls, stable)
+    figures.append(
+        f"pod evicted: {len(calls.answers)} calls, {len(calls.failed())} failed; a second eviction: 429"
+    )
 
 
 def _ready(cluster: Cluster, name: str) -> list[str]:
