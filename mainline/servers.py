@@ -60,7 +60,7 @@ def routed(model: str, servers: Servers, allowed: set[str]) -> str:
     try:
         found = served_digest(servers.gateway, model, servers.host)
     except Unanswered as error:
-        return f"no answer at the gateway: {error}"
+        return f"no answer at the gateway {servers.gateway}: {error}"
     return (
         "ok" if found in allowed else f"the gateway answers from {found or 'a server that names no digest'}"
     )

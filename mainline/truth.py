@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from infra.declarations.document import read_document
 from infra.declarations.environment import Environment
 from infra.declarations.repository import Repository, load
+from infra.declarations.stack import PROJECT_FILE, read_project, read_stack
 from infra.declarations.tree import is_declaration
 from mainline.errors import Refusal
 from mainline.git import Git
@@ -67,14 +69,11 @@ def fresh_truth(places: Places, env: str) -> Truth:
 
 
 def stack(places: Places, env: str) -> Environment:
-    """One environment's declaration, from its stack file in the working tree."""
-    files = sorted(places.root.glob("Pulumi.*yaml"))
-    tree = {
-        path.name: path.read_text("utf-8")
-        for path in files
-        if path.name in ("Pulumi.yaml", f"Pulumi.{env}.yaml")
-    }
-    if f"Pulumi.{env}.yaml" not in tree:
-        known = ", ".join(path.name.split(".")[1] for path in files if path.name.count(".") > 1)
+    """One environment's declaration by itself, from its stack file in the working tree."""
+    path = places.root / f"Pulumi.{env}.yaml"
+    if "/" in env or not path.is_file():
+        files = sorted(file.name for file in places.root.glob("Pulumi.*.yaml"))
+        known = ", ".join(name.split(".")[1] for name in files)
         raise Refusal(f"unknown environment {env!r}: no Pulumi.{env}.yaml; there are {known}")
-    return load(tree).environments[env]
+    defaults = read_project((places.root / PROJECT_FILE).read_text("utf-8"))
+    return read_stack(read_document(path.name, path.read_text("utf-8")), defaults)

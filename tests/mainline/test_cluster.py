@@ -17,6 +17,7 @@ from mainline.places import Places
 from mainline.rendering import rendering
 from mainline.status import status as ask_status
 from mainline.store import Store
+from mainline.truth import stack as read_stack
 from mainline.verify import verify
 from tests.infra.samples import JOB, JOB_PATH, MODEL, MODEL_PATH, PROJECT
 from tests.mainline import cluster
@@ -237,6 +238,25 @@ def test_one_pod_with_other_bytes_is_named(repository, live):
     assert f"pod {name} serves sha256:0000" in done.stdout
 
 
+def test_a_gateway_without_an_answer_is_named_by_the_address_of_its_status(repository, live):
+    listener = live.lists["gateways"][0]["spec"]["listeners"][0]
+    listener["port"] = 9  # where nobody listens
+    stable, _ = verify(repository[0], "live", None)
+    assert stable.live.startswith("no answer at the gateway http://127.0.0.1:9: ")
+    live.lists["gateways"] = []
+    stable, _ = verify(repository[0], "live", None)
+    assert stable.live == "no gateway is known; make up starts it here, --gateway URL names one"
+
+
+def test_a_declared_host_is_asked_for_at_the_address_that_is_given(repository, live):
+    from mainline.cluster.servers import ClusterServers
+    from mainline.servers import routed
+
+    servers = ClusterServers(None, None, live.address, "models.example.com")
+    assert routed("iris", servers, {live.gateway["iris"]}) == "ok"
+    assert live.asked == [("/v2/models/iris", "models.example.com")]
+
+
 def test_a_gateway_that_answers_from_elsewhere_is_said(repository, live):
     live.gateway["iris"] = "sha256:" + "0" * 64
     stable, candidate = verify(repository[0], "live", None, gateway=live.address)
@@ -362,6 +382,17 @@ def test_the_context_is_the_named_one_then_that_of_the_environment_then_the_curr
     assert ask_status(places, "live", context="named")["asked"]
     with pytest.raises(Refusal, match=r"'nobody' is no context of .*; there are mainline-live, named"):
         ask_status(places, "live", context="nobody")
+
+
+def test_a_stack_that_sizes_a_model_is_read_by_itself(tmp_path):
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    stack = "config:\n  mainline:store: s3://m\n  mainline:registry: https://m.example.com\n"
+    (tmp_path / "Pulumi.big.yaml").write_text(
+        f"{stack}  mainline:models: {{iris: {{replicas: {{max: 8}}}}}}\n"
+    )
+    assert read_stack(Places(tmp_path), "big").models["iris"].replicas.max == 8
+    with pytest.raises(Refusal, match=r"unknown environment 'small': no Pulumi\.small\.yaml; there are big"):
+        read_stack(Places(tmp_path), "small")
 
 
 def test_an_address_without_a_scheme_is_refused(repository):
