@@ -1,9 +1,14 @@
 """Each rule lets its allowed samples pass and refuses the others for the reason that they name."""
 
+import re
+
 import pytest
 
-from policies.evaluate import matches, refusals
-from policies.request import plural
+from infra.declarations.repository import load
+from infra.render import applications
+from policies.evaluate import bound, matches, refusals
+from policies.request import ARGO_CD, Request, plural
+from tests.infra.samples import tree
 from tests.policies.rules import FILES, OWN, ROOT, rules, sample
 
 RULES = rules()
@@ -62,3 +67,18 @@ def test_each_validation_of_a_rule_is_what_refuses_some_sample(rule):
 )
 def test_kinds_become_the_resources_that_rules_name(kind, resource):
     assert plural(kind) == resource
+
+
+def test_the_rule_that_the_document_shows_is_one():
+    shown = re.search(r"^```yaml\n(.*?)^```", (ROOT / "docs/policies.md").read_text(), re.M | re.S).group(1)
+    declared = load({**tree(), "policies/small-jobs/policy.yaml": shown})
+    (policy,) = bound(applications(declared, "dev")["platform"])
+    for cpu, said in (("4", []), ("8", ["Job big asks for too much; ask for 1, 2 or 4 cores"])):
+        containers = [{"name": "train", "resources": {"requests": {"cpu": cpu}}}]
+        job = {
+            "spec": {"template": {"spec": {"containers": containers}}},
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+        }
+        job["metadata"] = {"name": "big", "namespace": "training"}
+        assert refusals(policy, Request("CREATE", ARGO_CD, job)) == said
