@@ -59,6 +59,14 @@ def test_a_promotion_is_a_branch_and_its_merge_is_served(cluster: Cluster, figur
     assert golden["request"]["inputs"][0]["name"]
 
 
+def test_status_and_verify_read_the_cluster_and_agree_with_git(cluster: Cluster) -> None:
+    wait("the model is settled", lambda: cluster.kube.applications().get(f"model-{MODEL}") == SETTLED, 120)
+    json.loads(cluster.fork.mainline("status", ENV, "--json"))
+    (verdict,) = json.loads(cluster.fork.mainline("verify", ENV, "--gateway", cluster.told.gateway, "--json"))
+    assert verdict["agrees"] is True
+    assert verdict["digest"] == cluster.digest()
+
+
 def test_every_object_of_every_environment_is_accepted_by_the_server(
     cluster: Cluster, figures: list[str]
 ) -> None:
