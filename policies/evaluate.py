@@ -130,9 +130,11 @@ def _value(policy: Policy, expression: str, facts: Mapping[str, Any]) -> Any:
 
 @cache
 def _environment() -> Any:
-    from cel_expr_python import cel  # type: ignore[import-untyped,unused-ignore]
-    from cel_expr_python.ext import ext_optional, ext_strings  # type: ignore[import-untyped,unused-ignore]
-
+    try:
+        from cel_expr_python import cel  # type: ignore[import-untyped,unused-ignore]
+        from cel_expr_python.ext import ext_optional, ext_strings  # type: ignore[import-untyped,unused-ignore]
+    except ImportError as error:
+        raise PolicyError(f"rules are evaluated with cel-expr-python: {error}; run make test once") from None
     extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional()]
     return cel.NewEnv(variables=dict.fromkeys(_NAMES, cel.Type.DYN), extensions=extensions)
 

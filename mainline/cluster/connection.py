@@ -101,10 +101,7 @@ def could_not_reach(reply: Reply) -> bool:
 
 def connect(env: str, context: str | None) -> Connection:
     """`context`, else the one that is named `mainline-<env>`, else the current one. Raises Refusal."""
-    from kubernetes import client, config
-
-    kubernetes: Any = client
-    kubeconfig: Any = config
+    kubernetes, kubeconfig = _library()
     settings = kubernetes.Configuration()
     settings.retries = False  # who asks is a person; one answer after ten seconds, not three
     logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # it logs what it raises as well
@@ -118,6 +115,15 @@ def connect(env: str, context: str | None) -> Connection:
     except Exception as error:  # what stands in a kubeconfig may be anything
         raise Refusal(f"no cluster for {env}: {files}: {_first_line(error)}; {_NAME_ONE}") from None
     return Connection(chosen, kubernetes.ApiClient(settings))
+
+
+def _library() -> tuple[Any, Any]:
+    """(client, config) of the package kubernetes, which takes a second to import and which `make up` leaves out."""
+    try:
+        from kubernetes import client, config
+    except ImportError as error:
+        raise Refusal(f"a cluster is read with the package kubernetes: {error}; run make test once") from None
+    return client, config
 
 
 def _chosen(env: str, asked: str | None, known: list[str], current: str | None, files: str) -> str:

@@ -1,6 +1,7 @@
 """status and verify of a cluster: what the API server answers against what Git names, and every way it says no."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -367,6 +368,14 @@ def test_an_api_server_that_is_down_is_said_within_seconds(repository, tmp_path,
     (tmp_path / "kubeconfig").write_text(cluster.kubeconfig(("down", gone.address)))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     with pytest.raises(Refusal, match=r"of context 'down' cannot be reached: .*refused.*; is it up"):
+        ask_status(repository[0], "live")
+
+
+def test_without_the_package_it_is_said_how_to_get_it(repository, live, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(
+        Refusal, match=r"^a cluster is read with the package kubernetes: .*; run make test once"
+    ):
         ask_status(repository[0], "live")
 
 

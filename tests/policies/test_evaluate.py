@@ -1,5 +1,6 @@
 """The evaluator answers as the API server does, and refuses a rule that it cannot answer for."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -130,3 +131,14 @@ def test_a_declared_rule_is_named_as_its_folder_and_refused_with_its_line():
         second
         == "policies/small/policy.yaml:6: validation: 'validation' is not a known field; did you mean 'validations'?"
     )
+
+
+def test_without_cel_it_is_said_how_to_get_it(monkeypatch):
+    from policies import evaluate
+
+    evaluate._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    with pytest.raises(
+        PolicyError, match=r"^rules are evaluated with cel-expr-python: .*; run make test once"
+    ):
+        ask(policy(validations=[{"expression": "1 == 1 || 2 == 3", "messageExpression": "''"}]))
