@@ -7,10 +7,10 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 UP_GROUPS := build serve train local
-TEST_GROUPS := $(UP_GROUPS) infra test check
+TEST_GROUPS := $(UP_GROUPS) cluster infra test check
 ALL_GROUPS := $(TEST_GROUPS)
 
-.PHONY: help up down test test-slow check lock render bench fuzz soak h2spec proto images clean
+.PHONY: help up down test test-slow e2e check lock render bench fuzz soak h2spec proto images clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,10 +22,13 @@ down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
 
 test: .venv/test.stamp  ## every test but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
 
 test-slow: .venv/test.stamp  ## the slow tests
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not cluster"
+
+e2e: .venv/test.stamp  ## on a cluster: images, the root Application, rollouts under load, failures (docs/kubernetes.md)
+	@$(BIN)/python -m pytest -p no:randomly -p no:cacheprovider -m cluster tests/e2e/cluster
 
 check: .venv/test.stamp  ## linters, types, the rendered tree and its rules, links and commands in the docs
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

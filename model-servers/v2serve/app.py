@@ -11,7 +11,7 @@ from v2serve.grpc import GrpcService
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.observe.metrics import BINARY, GRPC, REST
 from v2serve.observe.observer import Observer
-from v2serve.protocol import Error, Refusal, encode, shown
+from v2serve.protocol import Refusal, encode, error_body, shown
 from v2serve.released import Models
 from v2serve.rest import RestInference, admit
 from v2serve.wire.exchange import Answer, Headers, Request
@@ -44,6 +44,11 @@ class App:
 
     def ready(self) -> bool:
         return not self._draining and self._endpoints.ready
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is at work, or has calls waiting, in its threads."""
+        return any(endpoint.lane.running or endpoint.lane.queued for endpoint in self._endpoints)
 
     def admit(self, request: Request) -> Answer | None:
         endpoint = self._infer.get(request.path)
@@ -79,7 +84,7 @@ class App:
     def refuse(self, request: Request | None, status: int, message: str) -> Answer:
         endpoint: Endpoint | None = None if request is None else request.context
         headers = self._headers if endpoint is None else endpoint.json_headers
-        return Answer(status, headers, encode(Error(message)))
+        return Answer(status, headers, error_body(message))
 
     def answered(self, request: Request, answer: Answer | None) -> None:
         endpoint: Endpoint | None = request.context

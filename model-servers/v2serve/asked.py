@@ -1,16 +1,19 @@
 """An inference between the steps of a turn: decoded, run, encoded, each for all requests of the turn."""
 
 from asyncio import Future
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from v2serve.call import Call
 from v2serve.lanes import Result
+from v2serve.protocol import Refusal
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Answer, Request
 
 if TYPE_CHECKING:
     from v2serve.endpoint import Endpoint
+
+T = TypeVar("T")
 
 
 class Codec(Protocol):
@@ -49,3 +52,30 @@ class Asked:
             return self.codec.encoded(self, result)
         except Exception as error:
             return self.codec.failed(self.request, error)
+
+
+def given_up() -> Refusal:
+    return Refusal(503, "the server gave this request up; ask again", (("retry-after", "1"),))
+
+
+def chained(source: Future[T], finish: Callable[[Future[T]], Answer | Future[Answer]]) -> Future[Answer]:
+    """What `finish` makes of the source once it is done; who cancels it gives up the source too."""
+    answer: Future[Answer] = source.get_loop().create_future()
+
+    def settle(done: Future[T]) -> None:
+        if answer.done():
+            if not done.cancelled():
+                done.exception()  # was for somebody who has left
+        else:
+            _hand_over(finish(done), answer)
+
+    source.add_done_callback(settle)
+    answer.add_done_callback(lambda done: source.cancel() if done.cancelled() else None)
+    return answer
+
+
+def _hand_over(made: Answer | Future[Answer], answer: Future[Answer]) -> None:
+    if isinstance(made, Future):
+        made.add_done_callback(lambda done: None if answer.done() else answer.set_result(done.result()))
+    else:
+        answer.set_result(made)

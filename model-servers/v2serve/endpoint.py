@@ -1,5 +1,6 @@
 """One release as callers meet it: what can be asked of it, how its answers are labelled, and what is noted."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 from v2serve.call import Call
@@ -10,6 +11,8 @@ from v2serve.observe.observer import Observer, Watched
 from v2serve.released import Served
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Headers, Request
+
+_log = logging.getLogger("v2serve")
 
 JSON, BINARY = "application/json", "application/octet-stream"
 
@@ -52,6 +55,11 @@ class Endpoint:
         self._observer.begin(self.watched)
 
     def note(self, call: Call, arrays: Sequence[Array]) -> None:
-        """In the thread of the event loop."""
-        if self._note is not None:
+        """In the thread of the event loop. An answer that is there is not lost because nobody could count it."""
+        if self._note is None:
+            return
+        try:
             self._note(call.feeds, call.wanted, arrays)
+        except Exception:
+            _log.exception("model %s: no more statistics of its data", self.name)
+            self._note = None

@@ -4,12 +4,11 @@ The messages are in codecs/open_inference.proto and codecs/health.proto.
 """
 
 import logging
-from asyncio import Future
+from asyncio import CancelledError, Future
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-from v2serve.asked import Asked
+from v2serve.asked import Asked, chained, given_up
 from v2serve.codecs.grpc import decode, encode, parse_request
 from v2serve.codecs.limits import DEFAULT_LIMITS, TensorLimits
 from v2serve.codecs.open_inference import message_class, parse
@@ -90,11 +89,15 @@ class GrpcService:
         return answered(encode(asked.call, arrays, asked.endpoint.release))  # type: ignore[arg-type]
 
     def later(self, asked: Asked, arrays: Future[Sequence[Array]]) -> Future[Answer]:
-        """The answer once the arrays are there; who cancels it gives up the arrays too."""
-        answer: Future[Answer] = arrays.get_loop().create_future()
-        arrays.add_done_callback(partial(self._finish, answer, asked))
-        answer.add_done_callback(lambda done: arrays.cancel() if done.cancelled() else None)
-        return answer
+        return chained(arrays, lambda done: self._finished(asked, done))
+
+    def _finished(self, asked: Asked, done: Future[Sequence[Array]]) -> Answer:
+        try:
+            return self.encoded(asked, done.result())
+        except CancelledError:
+            return self.failed(asked.request, given_up())
+        except Exception as error:
+            return self.failed(asked.request, error)
 
     def failed(self, request: Request, error: BaseException) -> Answer:
         if isinstance(error, Refusal):
@@ -115,17 +118,6 @@ class GrpcService:
         if len(message) <= INLINE_BYTES:
             return asked
         return self.later(asked, endpoint.lane.work(lambda: endpoint.run_now(call), call.deadline))
-
-    def _finish(self, answer: Future[Answer], asked: Asked, result: Future[Sequence[Array]]) -> None:
-        if answer.done():
-            return
-        if result.cancelled():
-            answer.set_result(refused(503, "the server gave this request up; ask again"))
-            return
-        try:
-            answer.set_result(self.encoded(asked, result.result()))
-        except Exception as error:
-            answer.set_result(self.failed(asked.request, error))
 
     def _server_live(self, message: bytes) -> Any:
         _parse("ServerLiveRequest", message)

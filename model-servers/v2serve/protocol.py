@@ -80,3 +80,8 @@ def encode(message: object) -> bytes:
 def shown(text: str) -> str:
     """Text of a caller, quoted and cut, fit for a one-line message."""
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def error_body(message: str) -> bytes:
+    """What a refused caller reads; a message may quote a caller whose text is no Unicode."""
+    return encode(Error(message.encode(errors="replace").decode()))

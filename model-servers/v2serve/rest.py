@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from time import perf_counter
+from typing import NamedTuple
 
-from v2serve.asked import Asked
+from v2serve.asked import Asked, chained, given_up
 from v2serve.codecs.compression import SMALLEST, choose, compress, decompress
 from v2serve.codecs.limits import TensorLimits
 from v2serve.codecs.rest import HEADER, RestCall, decode, encode
 from v2serve.endpoint import BINARY, JSON, Endpoint
-from v2serve.lanes import INLINE_BYTES
-from v2serve.protocol import Error, Refusal, shown
-from v2serve.protocol import encode as encode_message
+from v2serve.lanes import INLINE_BYTES, late
+from v2serve.protocol import Refusal, error_body, shown
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Answer, Headers, Request
 
@@ -56,28 +56,30 @@ class RestInference:
         """The first step of a small request; all of a large one, in a thread."""
         try:
             if len(request.body) > INLINE_BYTES or "content-encoding" in request.headers:
-                work = endpoint.lane.work(lambda: self._whole(endpoint, request))
-                return self._task(request, _taken(endpoint, work))
+                return self._elsewhere(endpoint, request)
             return Asked(request, endpoint, self._call(endpoint, request, request.body), self)
         except Exception as error:
             return self.failed(request, error)
 
     def encoded(self, asked: Asked, arrays: Sequence[Array]) -> Answer | Future[Answer]:
         asked.endpoint.note(asked.call, arrays)
-        if sum([array.size for array in arrays]) > _INLINE_VALUES:
-            return self._task(asked.request, self._written(asked, arrays))
-        return _answer(asked, arrays)
+        if sum([array.size for array in arrays]) <= _INLINE_VALUES:
+            return _answer(asked, arrays)
+        writing = asyncio.get_running_loop().run_in_executor(self._writer, _answer, asked, arrays)
+        return chained(writing, lambda done: self._finished(asked.request, done.result))
 
     def later(self, asked: Asked, arrays: Future[Sequence[Array]]) -> Future[Answer]:
-        return self._task(asked.request, self._awaited(asked, arrays))
+        return chained(
+            arrays, lambda done: self._finished(asked.request, lambda: self.encoded(asked, done.result()))
+        )
 
     def failed(self, request: Request, error: BaseException) -> Answer:
         """A refusal in its own words; anything else is ours."""
         headers: Headers = request.context.json_headers
         if isinstance(error, Refusal):
-            return Answer(error.status, (*headers, *error.headers), encode_message(Error(str(error))))
+            return Answer(error.status, (*headers, *error.headers), error_body(str(error)))
         _log.error("%s failed", request.path, exc_info=error)
-        return Answer(500, headers, encode_message(Error(_INTERNAL)))
+        return Answer(500, headers, error_body(_INTERNAL))
 
     def _call(self, endpoint: Endpoint, request: Request, body: bytes) -> RestCall:
         call = decode(body, request.headers.get(HEADER), endpoint.check, self._tensors)
@@ -86,35 +88,57 @@ class RestInference:
             call.deadline = _deadline(call.parameters, request.begin)
         return call
 
-    def _whole(self, endpoint: Endpoint, request: Request) -> tuple[Answer, RestCall, Sequence[Array]]:
+    def _elsewhere(self, endpoint: Endpoint, request: Request) -> Future[Answer]:
+        loop = asyncio.get_running_loop()
+
+        def expect(deadline: float | None) -> None:
+            """Called in the thread, once the call has been decoded."""
+            if deadline is not None:
+                loop.call_soon_threadsafe(self._expire_at, answer, request, deadline)
+
+        work: Future[_Whole] = endpoint.lane.work(lambda: self._whole(endpoint, request, expect))
+        answer = chained(work, lambda done: self._finished(request, lambda: _taken(endpoint, done.result())))
+        return answer
+
+    def _whole(
+        self, endpoint: Endpoint, request: Request, expect: Callable[[float | None], None]
+    ) -> "_Whole":
         """Everything about one request, in a thread."""
         coding = request.headers.get("content-encoding", "")
         call = self._call(endpoint, request, decompress(coding, request.body, self._body_bytes))
+        expect(call.deadline)
         arrays = endpoint.run_now(call)
-        return _answer(Asked(request, endpoint, call, self), arrays), call, arrays
+        return _Whole(_answer(Asked(request, endpoint, call, self), arrays), call, arrays)
 
-    async def _awaited(self, asked: Asked, arrays: Future[Sequence[Array]]) -> Answer:
-        made = self.encoded(asked, await arrays)
-        return await made if isinstance(made, Future) else made
+    def _expire_at(self, answer: Future[Answer], request: Request, deadline: float) -> None:
+        def expire() -> None:
+            if not answer.done():
+                answer.set_result(self.failed(request, late()))
 
-    async def _written(self, asked: Asked, arrays: Sequence[Array]) -> Answer:
-        """A long answer is written in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, _answer, asked, arrays)
+        answer.get_loop().call_later(max(0.0, deadline - perf_counter()), expire)
 
-    def _task(self, request: Request, making: Coroutine[Any, Any, Answer]) -> Future[Answer]:
-        async def settled() -> Answer:
-            try:
-                return await making
-            except Exception as error:
-                return self.failed(request, error)
+    def _finished(
+        self, request: Request, made: Callable[[], Answer | Future[Answer]]
+    ) -> Answer | Future[Answer]:
+        try:
+            return made()
+        except asyncio.CancelledError:
+            return self.failed(request, given_up())
+        except Exception as error:
+            return self.failed(request, error)
 
-        return asyncio.get_running_loop().create_task(settled())
+
+class _Whole(NamedTuple):
+    """What a thread made of a large request."""
+
+    answer: Answer
+    call: RestCall
+    arrays: Sequence[Array]
 
 
-async def _taken(endpoint: Endpoint, work: Future[tuple[Answer, RestCall, Sequence[Array]]]) -> Answer:
-    answer, call, arrays = await work
-    endpoint.note(call, arrays)
-    return answer
+def _taken(endpoint: Endpoint, whole: _Whole) -> Answer:
+    endpoint.note(whole.call, whole.arrays)
+    return whole.answer
 
 
 def _answer(asked: Asked, arrays: Sequence[Array]) -> Answer:

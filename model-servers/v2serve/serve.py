@@ -1,6 +1,8 @@
 """Start a server: fetch, verify, load, warm up, listen; and drain it when it is told to stop."""
 
 import asyncio
+import contextlib
+import errno
 import gc
 import os
 import signal
@@ -30,6 +32,9 @@ from v2serve.wire.server import Server, connections, listen
 _LAST_REQUESTS_SECONDS = 0.15  # for callers who are connected and about to ask
 # An upload that takes longer than this after the grace is given up.
 _STUCK_SECONDS = 3.0
+# Of a model that is at its last calls; a pod is killed 30 s after its grace.
+_LONGEST_SECONDS = 25.0
+_GLANCE_SECONDS = 0.05
 
 
 class StartError(RuntimeError):
@@ -64,7 +69,7 @@ def serve(settings: Settings) -> None:
     gc.freeze()  # what is loaded stays; the collector need not visit it again
     _say(settings, time.perf_counter() - begin)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings.drain_seconds, app, observer, wire.server))
+        runner.run(_run(settings, app, observer, wire.server))
 
 
 def _endpoints(settings: Settings, observer: Observer) -> Models[Endpoint]:
@@ -115,11 +120,12 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return listen(host, port)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise StartError(f"V2SERVE_PORT: {host} port {port}: {reason}; choose another") from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        wrong = "V2SERVE_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "V2SERVE_HOST"
+        raise StartError(f"{wrong}: {host} port {port}: {reason}; choose another") from error
 
 
-async def _run(drain_seconds: float, app: App, observer: Observer, server: Server) -> None:
+async def _run(settings: Settings, app: App, observer: Observer, server: Server) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,24 +133,31 @@ async def _run(drain_seconds: float, app: App, observer: Observer, server: Serve
     observer.start(loop)
     await server.start()
     await stop.wait()
-    await _drain(drain_seconds, app, server)
+    await _drain(settings, app, server)
     observer.close()
 
 
-async def _drain(grace: float, app: App, server: Server) -> None:
+async def _drain(settings: Settings, app: App, server: Server) -> None:
     """Not ready at once; answer what comes during the grace; then only what has come already."""
     app.drain()
     server.drain()
-    await asyncio.sleep(grace)
+    await asyncio.sleep(settings.drain_seconds)
     server.turn_newcomers_away()
     await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+    until = time.monotonic() + min(settings.deadline_seconds, _LONGEST_SECONDS)
+    while app.busy and time.monotonic() < until:
+        await asyncio.sleep(_GLANCE_SECONDS)
     await server.close(_STUCK_SECONDS)
 
 
 def _say(settings: Settings, seconds: float) -> None:
+    with contextlib.suppress(OSError):  # who cannot hear it is served nevertheless
+        _said(settings, seconds)
+
+
+def _said(settings: Settings, seconds: float) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     for model in settings.models:
         release = f"{model.name} {model.version or 'without a version'} {model.digest}"
-        sys.stderr.write(
-            f"v2serve: {release} on {settings.host}:{settings.port}, started in {seconds:.2f} s\n"
-        )
+        sys.stderr.write(f"v2serve: {release} on {host}:{settings.port}, started in {seconds:.2f} s\n")
     sys.stderr.flush()

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_URI = re.compile(r"[a-z0-9]+://\S+", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -83,7 +86,7 @@ def _read(environment: Mapping[str, str]) -> dict[str, object]:
     """Parsed values; an empty variable counts as unset, an absent one has its default."""
     for name in environment:
         if name.startswith("V2SERVE_") and name not in _VARIABLES:
-            close = difflib.get_close_matches(name, _VARIABLES, n=1)
+            close = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0.8)
             raise SettingsError(f"{name} is not a setting; {f'write {close[0]}' if close else 'remove it'}")
     return {
         name: variable.parse(name, environment[name]) if environment.get(name) else variable.default
@@ -102,6 +105,8 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
+        if not _DIGITS.fullmatch(text):  # int() takes "9_120" and other alphabets' digits too
+            raise ValueError
         number = int(text)
         if not low <= number <= high:
             raise ValueError
@@ -112,7 +117,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _seconds(least: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        number = float(text)
+        number = _decimal(text)
         if not (math.isfinite(number) and least <= number <= 600):
             raise ValueError
         return number
@@ -120,8 +125,14 @@ def _seconds(least: float) -> Callable[[str], float]:
     return parse
 
 
+def _decimal(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError
+    return float(text)
+
+
 def _share(text: str) -> float:
-    number = float(text)
+    number = _decimal(text)
     if not 0 <= number <= 1:
         raise ValueError
     return number
@@ -136,10 +147,18 @@ def _providers(text: str) -> tuple[str, ...]:
 
 def _models(text: str) -> tuple[ModelSettings, ...]:
     """A JSON list of objects with the fields of ModelSettings; the first four of them checked as the variables are."""
-    listed = json.loads(text)
+    try:
+        listed = json.loads(text)
+    except RecursionError:
+        raise ValueError from None
     if not isinstance(listed, list) or not listed:
         raise ValueError
     return tuple(_model(number, entry) for number, entry in enumerate(listed))
+
+
+def _text(field: str, given: object) -> str:
+    """Strings; a version may be a number. "" is refused by what parses it, and so is the text of anything else."""
+    return given if isinstance(given, str) else str(given) if field == "version" else ""
 
 
 def _model(number: int, entry: object) -> ModelSettings:
@@ -155,8 +174,16 @@ def _model(number: int, entry: object) -> ModelSettings:
         given = entry.get(field)
         if given is None and field in ("name", "digest", "dir"):
             raise SettingsError(f"{where}.{field} is not set; it takes {_VARIABLES[name].takes}")
-        values[field] = None if given is None else _VARIABLES[name].parse(f"{where}.{field}", str(given))
+        values[field] = (
+            None if given is None else _VARIABLES[name].parse(f"{where}.{field}", _text(field, given))
+        )
     return ModelSettings(**values)  # type: ignore[arg-type]
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError
+    return Path(text)
 
 
 def _address(text: str) -> str:
@@ -191,8 +218,8 @@ _VARIABLES = {
     "V2SERVE_MODEL_DIGEST": _Variable("sha256:<64 lowercase hex digits>", _matching(_DIGEST)),
     "V2SERVE_MODEL_VERSION": _Variable("a version such as 4", _matching(_NAME)),
     "V2SERVE_MODEL_RUN": _Variable("an MLflow run id", _matching(_NAME)),
-    "V2SERVE_MODEL_DIR": _Variable("a folder", Path, Path("/mnt/models")),
-    "V2SERVE_STORAGE_URI": _Variable("a URI such as s3://bucket/iris/<64 hex>", str),
+    "V2SERVE_MODEL_DIR": _Variable("a folder", _folder, Path("/mnt/models")),
+    "V2SERVE_STORAGE_URI": _Variable("a URI such as s3://bucket/iris/<64 hex>", _matching(_URI)),
     "V2SERVE_MODELS": _Variable(
         'a JSON list such as [{"name": "iris", "digest": "sha256:...", "dir": "/mnt/iris"}]', _models
     ),

@@ -1,6 +1,7 @@
 """A server as a whole: several models, full queues, deadlines, models that raise or hang, and what it tells of them."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,15 @@ from v2serve.artifact import write_sums
 from v2serve.codecs.open_inference import message_class
 
 FEATURES = {"name": "features", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}
+QUOTING = """
+from v2serve.pipeline import BadInput
+
+
+def preprocess(inputs, parameters):
+    if parameters:
+        raise BadInput(chr(0xDCFF))
+    return inputs
+"""
 RAISING = """
 def preprocess(inputs, parameters):
     if parameters:
@@ -174,6 +184,60 @@ def test_a_caller_may_ask_for_an_earlier_deadline(tmp_path: Path) -> None:
         assert server.infer(_one(timeout="soon")).error.startswith(
             "parameter timeout is 'soon'; give microseconds"
         )
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_a_deadline_holds_for_bodies_of_every_size(tmp_path: Path, size: int) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [size], "data": [1.0] * size}
+    with running(tmp_path, slow_model(tmp_path)) as server:
+        begin = time.monotonic()
+        reply = server.infer({"inputs": [tensor], "parameters": {"seconds": 1.5, "timeout": 200_000}})
+        assert (reply.status, time.monotonic() - begin < 1.2) == (504, True)
+
+
+def test_callers_who_leave_at_once_take_nobodys_time_and_are_no_noise(tmp_path: Path) -> None:
+    port = free_port()
+    process = start(environment(tmp_path, slow_model(tmp_path), port))
+    server = Running(process, port)
+    try:
+        await_ready(server)
+        body = json.dumps(_one(seconds=0.4)).encode()
+        head = (
+            f"POST /v2/models/iris/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        )
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port)) as caller:
+                caller.sendall(head + body)
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        begin = time.monotonic()
+        assert server.infer(_one()).status == 200
+        assert time.monotonic() - begin < 3
+        assert _metrics(server)['inference_requests_in_flight{model="iris",version="4"}'] == 0
+    finally:
+        said = end(process)
+    assert "never" not in said
+    assert "Traceback" not in said
+
+
+def test_a_refusal_may_quote_text_that_is_no_unicode(tmp_path: Path) -> None:
+    code = QUOTING
+    with running(tmp_path, passing(tmp_path, code)) as server:
+        reply = server.infer(_one(bad=1))
+        assert (reply.status, reply.error) == (400, "?")
+
+
+def test_a_stop_waits_for_the_model_to_finish_its_last_call(tmp_path: Path) -> None:
+    port = free_port()
+    process = start(environment(tmp_path, slow_model(tmp_path), port))
+    server = Running(process, port)
+    await_ready(server)
+    with ThreadPoolExecutor(1) as callers:
+        reply = callers.submit(server.infer, _one(seconds=5))
+        time.sleep(0.3)
+        process.terminate()
+        assert reply.result().status == 200
+    assert process.wait(5) == 0
+    process.communicate()
 
 
 @pytest.mark.parametrize("rows", [20_000, 150_000])

@@ -51,6 +51,10 @@ def test_a_server_must_be_told_what_git_names(name: str) -> None:
         ("V2SERVE_READ_SECONDS", "0", "seconds from 0.1 to 600"),
         ("V2SERVE_DRAIN_SECONDS", "nan", "seconds from 0 to 600"),
         ("V2SERVE_DRAIN_SECONDS", "-1", "seconds from 0 to 600"),
+        ("V2SERVE_PORT", "9_120", "a port from 1 to 65535"),
+        ("V2SERVE_PORT", "\u0661\u0662", "a port from 1 to 65535"),
+        ("V2SERVE_READ_SECONDS", "1e1", "seconds from 0.1 to 600"),
+        ("V2SERVE_STORAGE_URI", "models", "a URI such as s3://bucket/iris/<64 hex>"),
         ("V2SERVE_QUEUE", "-1", "a number of requests from 0 to 100000"),
         ("V2SERVE_MAX_BATCH", "0", "a number of rows from 1 to 65536"),
         ("V2SERVE_ACCESS_LOG", "1.1", "the share of requests to log, from 0 to 1"),
@@ -69,6 +73,11 @@ def test_a_bad_value_names_the_variable_the_value_and_what_it_takes(
 def test_a_misspelt_variable_is_refused_with_the_likely_one() -> None:
     with pytest.raises(SettingsError, match="V2SERVE_THREAD is not a setting; write V2SERVE_THREADS"):
         read_settings({**LEAST, "V2SERVE_THREAD": "2"})
+
+
+def test_a_word_that_is_like_no_setting_is_to_be_removed() -> None:
+    with pytest.raises(SettingsError, match="V2SERVE_ZZZ is not a setting; remove it"):
+        read_settings({**LEAST, "V2SERVE_ZZZ": "1"})
 
 
 def test_several_models_are_listed_as_json() -> None:
@@ -97,6 +106,8 @@ def test_several_models_are_listed_as_json() -> None:
         ("[1]", "V2SERVE_MODELS[0] is 1; it takes an object with name, digest and dir"),
         ('[{"nam": "iris"}]', "V2SERVE_MODELS[0].nam is not a field; they are name, digest, version"),
         ('[{"name": "iris"}]', "V2SERVE_MODELS[0].digest is not set; it takes sha256:<64"),
+        ("[" * 100_000, "V2SERVE_MODELS is "),
+        ('[{"name": 5}]', "V2SERVE_MODELS[0].name is ''; it takes a name such as iris"),
         ('[{"name": "a b"}]', "V2SERVE_MODELS[0].name is 'a b'; it takes a name such as iris"),
     ],
 )
