@@ -1,8 +1,9 @@
 """Adaptive batches: calls that come while a run is in progress share the next one."""
 
 import asyncio
+import math
 from asyncio import Future
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from threading import Lock
 from time import perf_counter
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from v2serve.batches import Outcome, kind_of, rows_of, run_together
 from v2serve.call import Call
 from v2serve.lanes import BesideThreads, LaneLimits, Result, late, remaining, settle
+from v2serve.pace import Pace
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
@@ -31,15 +33,16 @@ class BatchLane(BesideThreads):
     """Calls that come while a run is in progress share the next one; nobody waits for others to come.
 
     `inline` runs are in the loop's thread: what comes in one of its turns shares a run, except for the first call after
-    a quiet turn, which is answered at once. Other runs are in a worker, one after the other.
+    a quiet turn, which is answered at once, and for calls with more work than 5 ms do. Other runs are in a worker, one
+    after the other.
     """
 
-    def __init__(self, pipeline: Pipeline, limits: LaneLimits, inline: bool) -> None:
-        super().__init__(pipeline, limits)
-        self._pipeline = pipeline
-        self._limits = limits
-        self._waiting: deque[_Waiting] = deque()
-        self._taking = Lock()  # several workers take in turn
+    def __init__(
+        self, pipeline: Pipeline, limits: LaneLimits, inline: bool, pace: Pace | None = None
+    ) -> None:
+        super().__init__(pipeline, limits, pace)
+        self._waiting: OrderedDict[Future[Sequence[Array]], _Waiting] = OrderedDict()
+        self._taking = Lock()  # several workers take in turn, and calls leave meanwhile
         self._active = 0  # runs that were asked for and are not settled
         self._most = 1 if inline else limits.concurrency
         self._inline = inline
@@ -49,10 +52,12 @@ class BatchLane(BesideThreads):
 
     @property
     def queued(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + (self._threads.queued if self._inline else 0)
 
     def run(self, call: Call) -> Result:
         if self._inline:
+            if self._pace.work(call.feeds) > self._pace.most:
+                return self._threads.run(call)
             self._calls += 1
             if self._calls == 1:
                 asyncio.get_running_loop().call_soon(self._end_turn)
@@ -64,30 +69,42 @@ class BatchLane(BesideThreads):
             self._own_refused += 1
             raise self._threads.full(-(-len(self._waiting) // self._limits.max_batch))
         future: Future[Sequence[Array]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(self._entry(call, future))
-        if not self._inline and self._active < self._most:
-            self._start()
+        self._waiting[future] = self._entry(call, future)
+        if not self._inline:
+            future.add_done_callback(self._drop)
+            if self._active < self._most:
+                self._start()
         return future
 
+    def _drop(self, future: "Future[Sequence[Array]]") -> None:
+        """Whoever has left or has heard 504 waits no more; inline, the end of the turn sees to it."""
+        with self._taking:
+            self._waiting.pop(future, None)
+
     def _run_now(self, call: Call) -> Sequence[Array]:
-        if call.deadline is not None and perf_counter() >= call.deadline:
-            self._own_expired += 1
-            raise late()
+        arrays = self._at_once(call)
         self.batches[1] = self.batches.get(1, 0) + 1
-        return self._pipeline.run(call)
+        return arrays
 
     def _end_turn(self) -> None:
         """Run what has come in this turn; what a batch cannot hold belongs to the next."""
         self._quiet = self._calls <= 1
         self._calls = 0
         if self._waiting:
-            self._settle(self._run_batch())
+            outcomes = self._run_batch()
+            now = perf_counter()
+            for entry, _ in outcomes:
+                self._late(entry, now)
+            self._settle(outcomes)
         if self._waiting:
             self._calls = len(self._waiting)
             asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _entry(self, call: Call, future: "Future[Sequence[Array]]") -> _Waiting:
         rows = rows_of(call.feeds) or self._limits.max_batch  # what cannot share a run fills one
+        if self._inline:  # rows of more work than the golden request's are as good as more rows
+            share = self._pace.work(call.feeds) / self._pace.most if self._pace.most else 1.0
+            rows = max(rows, math.ceil(share * self._limits.max_batch))
         kind = kind_of(call.feeds) if self._varied else None
         seconds, deadline = remaining(call.deadline, self._limits.deadline_seconds)
         timer = None if self._inline else future.get_loop().call_later(seconds, self._expire, future)
@@ -126,7 +143,7 @@ class BatchLane(BesideThreads):
         others: list[_Waiting] = []
         room, now = self._limits.max_batch, perf_counter()
         while self._waiting and room > 0:
-            entry = self._waiting.popleft()
+            _, entry = self._waiting.popitem(last=False)
             if entry.future.done() or self._late(entry, now):
                 continue
             if taken and (entry.kind != taken[0].kind or entry.rows > room):
@@ -134,7 +151,9 @@ class BatchLane(BesideThreads):
                 continue
             taken.append(entry)
             room -= entry.rows
-        self._waiting.extendleft(reversed(others))
+        for entry in reversed(others):
+            self._waiting[entry.future] = entry
+            self._waiting.move_to_end(entry.future, last=False)
         return taken
 
     def _late(self, entry: _Waiting, now: float) -> bool:

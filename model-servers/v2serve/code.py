@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from v2serve.artifact import ArtifactError
 from v2serve.protocol import Refusal
+from v2serve.stop import Stopped, check_stop
 from v2serve.tensors import Array
 
 MODEL_CODE = "model.py"
@@ -87,9 +88,13 @@ def _executed(path: Path, name: str) -> ModuleType:
 def _guarded(path: Path, work: Callable[[], object]) -> None:
     try:
         work()
-    except (Exception, SystemExit) as error:
+    except Stopped:
+        raise
+    except BaseException as error:
+        check_stop()  # it may have been caught on its way
         line = _line(path, error)
-        raise ArtifactError(f"{MODEL_CODE} line {line}: {type(error).__name__}: {_reason(error)}") from error
+        raise ArtifactError(f"{MODEL_CODE} line {line}: {type(error).__name__}: {reason(error)}") from error
+    check_stop()
 
 
 def _line(path: Path, error: BaseException) -> int:
@@ -100,8 +105,12 @@ def _line(path: Path, error: BaseException) -> int:
     return next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == str(path)), 1)
 
 
-def _reason(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+def reason(error: BaseException) -> str:
+    """Its first line, whatever it is."""
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # its own __str__ is broken, too
+        text = ""
     return (text.strip() or "no message").splitlines()[0][:300]
 
 
@@ -114,7 +123,7 @@ def _function(module: ModuleType, name: str, arguments: int) -> Any:
         raise ArtifactError(f"{MODEL_CODE} line {_start(function)}: {name} is not a plain function")
     try:
         inspect.signature(function).bind(*range(arguments))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ArtifactError(
             f"{MODEL_CODE} line {_start(function)}: {name} is called with {arguments} arguments: {error}"
         ) from None

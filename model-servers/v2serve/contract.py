@@ -21,6 +21,8 @@ class TensorSpec(msgspec.Struct, frozen=True):
 
 
 class Contract(msgspec.Struct, frozen=True):
+    """`name` is the model's own; what callers ask for is the name of its release, which may be another."""
+
     name: str
     platform: str
     inputs: tuple[TensorSpec, ...]
@@ -33,7 +35,7 @@ def load_contract(folder: Path) -> Contract:
         contract = msgspec.json.decode((folder / CONTRACT).read_bytes(), type=Contract)
     except OSError as error:
         raise ArtifactError(f"{CONTRACT}: {error.strerror}; an artifact has one") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{CONTRACT}: {error}") from None
     _check_tensors("inputs", contract.inputs)
     _check_tensors("outputs", contract.outputs)

@@ -7,20 +7,36 @@ import asyncio
 import contextlib
 import math
 from asyncio import Future
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 from v2serve.batches import Outcome
 from v2serve.call import Call
-from v2serve.pipeline import Pipeline
+from v2serve.code import reason
+from v2serve.pace import INLINE_SECONDS, Pace
+from v2serve.pipeline import Pipeline, late
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
 
+__all__ = [
+    "INLINE_BYTES",
+    "BesideThreads",
+    "InlineLane",
+    "Lane",
+    "LaneLimits",
+    "Result",
+    "ThreadLane",
+    "late",
+    "remaining",
+    "settle",
+]
+
 INLINE_BYTES = 64 << 10  # and so would what comes with a larger body
-INLINE_SECONDS = 0.005  # a longer run would hold up the health checks of the same thread
+_TURN_SECONDS = 2 * INLINE_SECONDS  # of calls that are not quick, in one turn of the loop
 
 Result = Sequence[Array] | Future[Sequence[Array]]
 
@@ -75,30 +91,57 @@ class _Job:
         self.timer: asyncio.TimerHandle | None = None
 
 
-class _Worker(Thread):
-    """Takes jobs until it is given None; a daemon, for a model that hangs must not keep the process."""
+class _Jobs:
+    """What waits, in order; a job whose caller has left or has heard 504 is gone at once, with all that it holds."""
 
-    def __init__(
-        self, jobs: "SimpleQueue[_Job | None]", done: Callable[[_Job, Outcome, float], None]
-    ) -> None:
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[_Job, None] = OrderedDict()
+        self._lock = Lock()  # the loop's thread and the workers take from it
+        self._tokens: SimpleQueue[bool] = SimpleQueue()  # True for each job that was ever put, False to end
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, job: _Job) -> None:
+        with self._lock:
+            self._waiting[job] = None
+        job.future.add_done_callback(lambda _: self._drop(job))
+        self._tokens.put(True)
+
+    def take(self) -> _Job | None:
+        """The next job, waited for; None at the end."""
+        while self._tokens.get():
+            with self._lock:
+                if self._waiting:
+                    return self._waiting.popitem(last=False)[0]
+        return None
+
+    def end(self) -> None:
+        self._tokens.put(False)
+
+    def _drop(self, job: _Job) -> None:
+        with self._lock:
+            self._waiting.pop(job, None)
+
+
+class _Worker(Thread):
+    """Takes jobs until there is an end; a daemon, for a model that hangs must not keep the process."""
+
+    def __init__(self, jobs: _Jobs, done: Callable[[_Job, Outcome, float], None]) -> None:
         super().__init__(name="inference", daemon=True)
         self._jobs = jobs
         self._done = done
-        self.started = 0
-        self.finished = 0
         self.began: float | None = None
 
     def run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.take()) is not None:
             self.began = begin = perf_counter()
-            self.started += 1
             if job.future.done() or begin >= job.deadline:
                 outcome: Outcome = late()
             else:
                 job.began = begin
                 outcome = _outcome(job.function)
             self.began = None
-            self.finished += 1
             self._done(job, outcome, perf_counter() - begin)
             del job, outcome  # a waiting worker holds no arrays
 
@@ -112,15 +155,14 @@ class ThreadLane:
         self.expired = 0
         self._pipeline = pipeline
         self._limits = limits
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs = _Jobs()
         self._workers: list[_Worker] = []
-        self._submitted = 0
         self._service = 0.0  # seconds of one job, moving average
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def queued(self) -> int:
-        return self._submitted - sum(worker.started for worker in self._workers)
+        return len(self._jobs)
 
     @property
     def running(self) -> int:
@@ -144,14 +186,13 @@ class ThreadLane:
         future: Future[Any] = loop.create_future()
         job = _Job(function, future, until)
         job.timer = loop.call_later(seconds, self._expire, job)
-        self._submitted += 1
         self._jobs.put(job)
         return future
 
     def close(self) -> None:
         """Let the threads end once they have done what is queued."""
         for _ in self._workers:
-            self._jobs.put(None)
+            self._jobs.end()
 
     def check(self) -> None:
         """Refusal 503 if every worker hangs."""
@@ -160,7 +201,7 @@ class ThreadLane:
             raise self._busy("every worker of this model hangs", self.queued)
 
     def _admit(self) -> None:
-        waiting = self._submitted - sum(worker.finished for worker in self._workers)
+        waiting = self.queued + self.running
         if waiting >= self._limits.queue + self._limits.concurrency:
             self.refused += 1
             raise self.full(waiting)
@@ -193,7 +234,7 @@ class ThreadLane:
         if job.began:
             self._service += (seconds - self._service) * (0.1 if self._service else 1.0)
             self.batches[1] += 1
-        elif not job.future.done():
+        if not job.future.done() and _is_late(outcome):
             self.expired += 1
         settle(job.future, outcome)
 
@@ -207,8 +248,11 @@ class ThreadLane:
 class BesideThreads:
     """A lane with threads beside it for large requests: their counts, and its own of refused and late calls."""
 
-    def __init__(self, pipeline: Pipeline, limits: LaneLimits) -> None:
+    def __init__(self, pipeline: Pipeline, limits: LaneLimits, pace: Pace | None = None) -> None:
         self.batches: dict[int, int] = {}
+        self._pace = pace or Pace(pipeline.contract)
+        self._pipeline = pipeline
+        self._limits = limits
         self._own_refused = 0
         self._own_expired = 0
         self._threads = ThreadLane(pipeline, limits)
@@ -237,19 +281,51 @@ class BesideThreads:
     def close(self) -> None:
         self._threads.close()
 
+    def _at_once(self, call: Call) -> Sequence[Array]:
+        """In the loop's thread; Refusal 504 for a call that is late before its run, or after it."""
+        begin = perf_counter()
+        until = begin + self._limits.deadline_seconds
+        if call.deadline is not None:
+            until = min(until, call.deadline)
+        if begin < until:
+            arrays = self._pipeline.run(call)
+            if perf_counter() < until:
+                return arrays
+        self._own_expired += 1
+        raise late()
+
 
 class InlineLane(BesideThreads):
-    """At once in the loop's thread: for models whose runs are shorter than a turn to another thread is worth."""
+    """At once in the loop's thread: for models whose runs are shorter than a turn to another thread is worth.
 
-    def __init__(self, pipeline: Pipeline, limits: LaneLimits) -> None:
-        super().__init__(pipeline, limits)
-        self._run = pipeline.run
+    A call with more work than the model does in 5 ms goes to the threads, and so do those that come in one turn of
+    the loop, once that has spent 10 ms on calls that are not quick.
+    """
 
-    def run(self, call: Call) -> Sequence[Array]:
-        if call.deadline is not None and perf_counter() >= call.deadline:
-            self._own_expired += 1
-            raise late()
-        return self._run(call)
+    def __init__(self, pipeline: Pipeline, limits: LaneLimits, pace: Pace | None = None) -> None:
+        super().__init__(pipeline, limits, pace)
+        self._quick = self._pace.quick
+        self._spent = 0.0  # seconds of this turn of the loop
+
+    def run(self, call: Call) -> Result:
+        work = self._pace.work(call.feeds)
+        if work <= self._quick:
+            return self._at_once(call)
+        if work > self._pace.most or self._spent >= _TURN_SECONDS:
+            return self._threads.run(call)
+        return self._timed(call)
+
+    def _timed(self, call: Call) -> Sequence[Array]:
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        begin = perf_counter()
+        try:
+            return self._at_once(call)
+        finally:
+            self._spent += perf_counter() - begin
+
+    def _end_turn(self) -> None:
+        self._spent = 0.0
 
 
 def remaining(deadline: float | None, most: float) -> tuple[float, float]:
@@ -275,8 +351,8 @@ def _outcome(function: Callable[[], Any]) -> Outcome:
     except Exception as error:
         return error
     except BaseException as error:
-        return RuntimeError(f"{type(error).__name__} in a worker: {error}")
+        return RuntimeError(f"{type(error).__name__} in a worker: {reason(error)}")
 
 
-def late() -> Refusal:
-    return Refusal(504, "the deadline of this call has passed; ask again with more time")
+def _is_late(outcome: Outcome) -> bool:
+    return isinstance(outcome, Refusal) and outcome.status == 504

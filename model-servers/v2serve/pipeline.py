@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from v2serve.code import MODEL_CODE, BadInput, Code, load_code
 from v2serve.contract import Contract, TensorSpec, load_contract
 from v2serve.model import GraphTensor, Runtime, Session, check_graph, check_types
 from v2serve.protocol import Refusal
+from v2serve.stop import Stopped
 from v2serve.tensors import DTYPES, Array
 
 __all__ = ["BadInput", "Pipeline", "load_pipeline"]
@@ -37,7 +39,12 @@ class Pipeline:
         self._row_inputs = [spec.name for spec in contract.inputs if spec.shape[:1] == (-1,)]
 
     def run(self, call: Call) -> Sequence[Array]:
-        """What the call wants, in its order; Refusal 400 for the caller's fault, 500 for the model's."""
+        """What the call wants, in its order; Refusal 400 for the caller's fault, 500 for the model's.
+
+        504 if it is late already: one that is decoded in a thread tells its deadline only here.
+        """
+        if call.deadline is not None and perf_counter() >= call.deadline:
+            raise late()
         if self._plain:
             return self._infer([spec.name for spec in call.wanted], call.feeds)
         names = self.graph_outputs(call)
@@ -49,7 +56,9 @@ class Pipeline:
         preprocess = self.code.preprocess
         if preprocess is None:
             return call.feeds
-        return self._checked_feeds(self._asked("preprocess", preprocess, call.feeds, call.parameters))
+        return self._checked_feeds(
+            self._asked("preprocess", preprocess, dict(call.feeds), dict(call.parameters))
+        )
 
     def graph_outputs(self, call: Call) -> list[str]:
         """The names of the graph's outputs that this call needs."""
@@ -71,15 +80,17 @@ class Pipeline:
         postprocess = self.code.postprocess
         if postprocess is None:
             return [arrays[spec.name] for spec in call.wanted]
-        given = self._asked("postprocess", postprocess, arrays, call.feeds, call.parameters)
+        copies = dict(call.feeds), dict(call.parameters)
+        given = self._asked("postprocess", postprocess, dict(arrays), *copies)
         return self._checked_outputs(call, given)
 
     def _asked(self, name: str, function: Callable[..., object], *arguments: object) -> object:
+        """Dicts among the arguments are copies: what model.py does to them is its own affair."""
         try:
             return function(*arguments)
-        except BadInput:
+        except (BadInput, Stopped):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             _log.exception("model %s: %s: %s raised", self._name, MODEL_CODE, name)
             raise Refusal(500, _FAILED) from error
 
@@ -128,6 +139,10 @@ def load_pipeline(folder: Path, name: str, runtime: Runtime) -> Pipeline:
     check_types("input", session.inputs)
     check_types("output", session.outputs)
     return Pipeline(name, contract, session, code)
+
+
+def late() -> Refusal:
+    return Refusal(504, "the deadline of this call has passed; ask again with more time")
 
 
 def _wanted(spec: TensorSpec) -> GraphTensor:

@@ -9,12 +9,14 @@ from v2serve.batch_lane import BatchLane
 from v2serve.batches import check_batchable, rehearse
 from v2serve.call import Call
 from v2serve.contract import RequestCheck
-from v2serve.lanes import INLINE_SECONDS, InlineLane, Lane, LaneLimits, Result, ThreadLane
+from v2serve.lanes import InlineLane, Lane, LaneLimits, Result, ThreadLane
 from v2serve.model import Runtime
+from v2serve.pace import INLINE_SECONDS, Pace, measured
 from v2serve.pipeline import Pipeline, load_pipeline
 from v2serve.protocol import Refusal, shown
+from v2serve.stop import check_stop
 from v2serve.tensors import Array
-from v2serve.warmup import golden_answer, golden_call, load_golden, warm_up
+from v2serve.warmup import check_covered, golden_answer, golden_call, load_golden, warm_up
 
 
 class ModelRelease(NamedTuple):
@@ -64,12 +66,14 @@ def load(release: ModelRelease, limits: LaneLimits, runtime: Runtime) -> Served:
     if limits.max_batch > 1:
         check_batchable(pipeline.contract)
     check = RequestCheck(pipeline.contract)
-    seconds = warm_up(golden_answer(check, pipeline.run), release.folder)
-    longest = seconds
+    goldens = load_golden(release.folder)
+    seconds = longest = warm_up(golden_answer(check, pipeline.run), goldens)
+    check_covered(pipeline.contract, goldens)
+    calls = [golden_call(check, golden.request) for golden in goldens]
     if limits.max_batch > 1:
-        calls = [golden_call(check, golden.request) for golden in load_golden(release.folder)]
         longest = max(seconds, rehearse(pipeline, calls, limits.max_batch))
-    return Served(release, pipeline, choose_lane(pipeline, limits, longest), seconds)
+    check_stop()
+    return Served(release, pipeline, choose_lane(pipeline, limits, longest, calls), seconds)
 
 
 def lane_kind(limits: LaneLimits, seconds: float, has_code: bool) -> str:
@@ -80,11 +84,13 @@ def lane_kind(limits: LaneLimits, seconds: float, has_code: bool) -> str:
     return "inline" if inline else "threads"
 
 
-def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float) -> Lane:
+def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float, calls: Sequence[Call]) -> Lane:
+    """Of a model whose golden `calls` take so many seconds; for runs inline, what else fits is measured with them."""
     kind = lane_kind(limits, seconds, pipeline.code.present)
+    pace = measured(pipeline, calls) if kind.startswith("inline") else Pace(pipeline.contract)
     if kind.endswith("batches"):
-        return BatchLane(pipeline, limits, kind == "inline batches")
-    return InlineLane(pipeline, limits) if kind == "inline" else ThreadLane(pipeline, limits)
+        return BatchLane(pipeline, limits, kind == "inline batches", pace)
+    return InlineLane(pipeline, limits, pace) if kind == "inline" else ThreadLane(pipeline, limits)
 
 
 class Named(Protocol):

@@ -11,8 +11,9 @@ import numpy as np
 
 from v2serve.artifact import ArtifactError
 from v2serve.call import Call
-from v2serve.contract import RequestCheck, TensorSpec
+from v2serve.contract import Contract, RequestCheck, TensorSpec
 from v2serve.protocol import Datatype, InferRequest, InputTensor, OutputTensor, Refusal
+from v2serve.stop import check_stop
 from v2serve.tensors import DTYPES, Array, from_json
 
 GOLDEN = "golden.json"
@@ -41,9 +42,21 @@ class Golden(msgspec.Struct):
     response: GoldenResponse
 
 
-def warm_up(ask: Ask, folder: Path) -> float:
+def warm_up(ask: Ask, goldens: Sequence[Golden]) -> float:
     """Ask every golden request; the slowest one's fastest answer in seconds. ArtifactError if one is another."""
-    return max(_seconds(ask, golden) for golden in load_golden(folder))
+    return max(_seconds(ask, golden) for golden in goldens)
+
+
+def check_covered(contract: Contract, goldens: Sequence[Golden]) -> None:
+    """Raise ArtifactError unless each golden request compares something, and together they compare every output."""
+    if any(not golden.response.outputs for golden in goldens):
+        raise ArtifactError(
+            f"{GOLDEN}: a response has no outputs, so nothing is compared; give what was reviewed"
+        )
+    compared = {output.name for golden in goldens for output in golden.response.outputs}
+    missing = next((spec.name for spec in contract.outputs if spec.name not in compared), None)
+    if missing is not None:
+        raise ArtifactError(f"{GOLDEN}: output {missing} is in no response; add what was reviewed of it")
 
 
 def golden_call(check: RequestCheck, request: InferRequest) -> Call:
@@ -101,6 +114,8 @@ def _seconds(ask: Ask, golden: Golden) -> float:
             outputs = ask(golden.request)
         except Refusal as refusal:
             raise ArtifactError(f"{GOLDEN}: the model refuses its own golden request: {refusal}") from refusal
+        finally:
+            check_stop()  # model.py may have caught it
         end = time.perf_counter()
         fastest = min(fastest, end - begin)
         if end > stop:
@@ -131,8 +146,9 @@ def _same(what: str, name: str, expected: object, answered: object) -> None:
 
 
 def _flat(data: list[Any]) -> list[Any]:
+    """Rows of rows to values; where only some are rows, the rest are values that no answer equals."""
     while data and isinstance(data[0], list):
-        data = [value for row in data for value in row]
+        data = [value for row in data for value in (row if isinstance(row, list) else [row])]
     return data
 
 
