@@ -6,6 +6,7 @@ from infra.manifests.manifest import SYNC_WAVE, Manifest, manifest
 # A sync that waits keeps Argo CD from the next commit, which may be the revert; one that failed is tried again.
 PATIENCE = 90  # seconds
 
+# Without a look at status.observedGeneration: KServe 0.20 writes that of the Deployment there, not of the object.
 INFERENCE_SERVICE = f"""\
 local os = require("os")
 local late = os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - {PATIENCE})
@@ -18,11 +19,7 @@ if status == nil or status.conditions == nil then
   end
   return hs
 end
-if status.observedGeneration ~= nil and status.observedGeneration ~= obj.metadata.generation then
-  hs.message = "KServe has not seen this generation yet"
-  return hs
-end
-local ready, missing = nil, ""
+local ready, missing, stuck = nil, "", false
 for _, condition in ipairs(status.conditions) do
   if condition.type == "Stopped" and condition.status == "True" then
     return {{ status = "Suspended", message = "stopped by its annotation" }}
@@ -36,6 +33,15 @@ for _, condition in ipairs(status.conditions) do
     end
   end
   if condition.reason == "ProgressDeadlineExceeded" then hs.status = "Degraded" end
+  -- A Deployment whose pods are all new and ready says NewReplicaSetAvailable here.
+  if condition.reason == "MinimumReplicasAvailable" and (condition.lastTransitionTime or late) < late then
+    stuck = true
+  end
+end
+if stuck then
+  hs.status = "Degraded"
+  hs.message = "new pods are not ready for {PATIENCE} seconds, by their image, node or start; the old ones serve"
+  return hs
 end
 if ready ~= nil and ready.status == "True" then
   return {{ status = "Healthy", message = "ready" }}

@@ -44,6 +44,7 @@ def _failed(**info: Any) -> dict[str, Any]:
     return {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": info}
 
 
+READY = _condition("Ready", "True", LONG_AGO)
 NOT_READY = _condition("Ready", "False", reason="PredictorNotReady")
 EXITED = _failed(reason="ModelLoadFailed", exitCode=1, message="sha256:9 is not in s3://models")
 TAKEN = _condition("Accepted", "True", observedGeneration=2)
@@ -55,7 +56,24 @@ LOST = _condition(
 STATES = {
     "nothing is reported": (_service(), "Progressing", "has not reported yet"),
     "nothing is ever reported": (_service(created=LONG_AGO), "Degraded", "is its controller running?"),
-    "an older generation is reported": (_service(_condition("Ready", "True"), seen=1), "Progressing", "generation"),
+    "a rollout of new pods": (
+        _service(READY, _condition("PredictorReady", "True", reason="MinimumReplicasAvailable")),
+        "Healthy", "ready",
+    ),
+    "a rollout of new pods that is stuck": (
+        _service(
+            _condition("Ready", "True", LONG_AGO),
+            _condition("PredictorReady", "True", LONG_AGO, reason="MinimumReplicasAvailable"),
+        ),
+        "Degraded", "new pods are not ready for 90 seconds, by their image",
+    ),
+    "a rollout that was finished long ago": (
+        _service(
+            READY, _condition("PredictorReady", "True", LONG_AGO, reason="NewReplicaSetAvailable")
+        ),
+        "Healthy", "ready",
+    ),
+    "the generation of the Deployment, as KServe writes it": (_service(READY, seen=7), "Healthy", "ready"),
     "ready": (_service(_condition("Ready", "True"), transitionStatus="UpToDate"), "Healthy", "ready"),
     "ready again after a failure": (_service(_condition("Ready", "True"), **EXITED), "Healthy", "ready"),
     "ready and not stopped": (

@@ -101,7 +101,10 @@ def _named(item: object) -> bool:
 
 
 def _versions(cluster: Cluster) -> dict[str, str]:
-    """The generation of every object that Git names: a write that changes nothing leaves it."""
+    """The generation of every object that Git names: a write that changes nothing leaves it.
+
+    Of an Application its spec, because its status counts as a new generation.
+    """
     found = {}
     for file in sorted((cluster.fork.root / "clusters" / ENV).rglob("*.yaml")):
         item: Item = yaml.safe_load(file.read_text())
@@ -110,7 +113,8 @@ def _versions(cluster: Cluster) -> dict[str, str]:
             continue  # gone when its sync has ended
         live = cluster.kube.get(f"{item['apiVersion']}/{item['kind']}", meta["name"], meta.get("namespace"))
         assert live is not None, file.name
-        found[file.name] = f"{live['metadata']['uid']} {live['metadata'].get('generation')}"
+        state = live["spec"] if item["kind"] == "Application" else live["metadata"].get("generation")
+        found[file.name] = f"{live['metadata']['uid']} {json.dumps(state, sort_keys=True)}"
     return found
 
 
