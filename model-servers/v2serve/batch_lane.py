@@ -79,7 +79,9 @@ class BatchLane(BesideThreads):
     def _drop(self, future: "Future[Sequence[Array]]") -> None:
         """Whoever has left or has heard 504 waits no more; inline, the end of the turn sees to it."""
         with self._taking:
-            self._waiting.pop(future, None)
+            left = self._waiting.pop(future, None)
+        if left is not None and left.timer is not None:
+            left.timer.cancel()
 
     def _run_now(self, call: Call) -> Sequence[Array]:
         arrays = self._at_once(call)

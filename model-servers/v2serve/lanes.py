@@ -105,7 +105,6 @@ class _Jobs:
     def put(self, job: _Job) -> None:
         with self._lock:
             self._waiting[job] = None
-        job.future.add_done_callback(lambda _: self._drop(job))
         self._tokens.put(True)
 
     def take(self) -> _Job | None:
@@ -119,7 +118,8 @@ class _Jobs:
     def end(self) -> None:
         self._tokens.put(False)
 
-    def _drop(self, job: _Job) -> None:
+    def drop(self, job: _Job) -> None:
+        """If it still waits."""
         with self._lock:
             self._waiting.pop(job, None)
 
@@ -186,6 +186,7 @@ class ThreadLane:
         future: Future[Any] = loop.create_future()
         job = _Job(function, future, until)
         job.timer = loop.call_later(seconds, self._expire, job)
+        future.add_done_callback(lambda _: self._leave(job))
         self._jobs.put(job)
         return future
 
@@ -228,9 +229,14 @@ class ThreadLane:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
             self._loop.call_soon_threadsafe(self._settle, job, outcome, seconds)
 
-    def _settle(self, job: _Job, outcome: Outcome, seconds: float) -> None:
+    def _leave(self, job: _Job) -> None:
+        """Its caller has been told, or has left; a timer that goes on would keep what the job holds."""
+        self._jobs.drop(job)
         if job.timer is not None:
             job.timer.cancel()
+            job.timer = None
+
+    def _settle(self, job: _Job, outcome: Outcome, seconds: float) -> None:
         if job.began:
             self._service += (seconds - self._service) * (0.1 if self._service else 1.0)
             self.batches[1] += 1

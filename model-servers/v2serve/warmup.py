@@ -157,6 +157,13 @@ def _close(expected: object, answered: object) -> bool:
         if expected is None:  # JSON has no NaN and no infinity
             return not math.isfinite(answered)
         return isinstance(expected, int | float) and math.isclose(
-            expected, answered, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE
+            _double(expected), answered, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE
         )
     return expected == answered
+
+
+def _double(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an integer beyond all doubles
+        return math.inf

@@ -139,6 +139,60 @@ def test_a_golden_answer_may_differ_in_the_last_digits(tmp_path: Path) -> None:
     assert _start(tmp_path) > 0
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda g: g["response"]["outputs"].clear(), "a response has no outputs, so nothing is compared"),
+        (
+            lambda g: g["response"]["outputs"].pop(1),
+            "output species is in no response; add what was reviewed",
+        ),
+        (
+            lambda g: g["response"]["outputs"][0].update(data=[[0], 1]),
+            r"output label: \[2\] is not the reviewed \[0, 1\]",
+        ),
+        (
+            lambda g: g["response"]["outputs"][0].update(data=[[], {"a": 1}]),
+            r"output label: \[2\] is not the reviewed \[{'a': 1}\]",
+        ),
+        (
+            lambda g: g["response"]["outputs"][2].update(data=[10**400, 0, 0]),
+            "output probabilities: .* is not the reviewed",
+        ),
+        (
+            lambda g: g["request"]["inputs"][0].update(data=[[5.1, 3.5], [1.4]]),
+            "refuses its own golden request: input 'features': .* ragged",
+        ),
+    ],
+)
+def test_a_golden_file_that_compares_too_little_or_is_ragged_is_refused(
+    tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "golden.json", change)
+    with pytest.raises(ArtifactError, match=f"^golden.json: .*{reason}"):
+        _start(tmp_path)
+
+
+def test_several_golden_requests_cover_the_outputs_together(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+    golden = json.loads((tmp_path / "golden.json").read_text())
+    outputs = golden["response"]["outputs"]
+    several = [{"request": golden["request"], "response": {"outputs": [output]}} for output in outputs]
+    (tmp_path / "golden.json").write_text(json.dumps(several))
+    assert _start(tmp_path) > 0
+
+
+@pytest.mark.parametrize(
+    ("file", "field"), [("contract.json", '{"extra":'), ("golden.json", '{"request":{"extra":')]
+)
+def test_a_file_nested_too_deeply_is_refused_in_one_line(tmp_path: Path, file: str, field: str) -> None:
+    write(tmp_path, iris())
+    (tmp_path / file).write_text(field + "[" * 100_000)
+    with pytest.raises(ArtifactError, match=rf"^{file}: [^\n]*recursion[^\n]*$"):
+        _start(tmp_path)
+
+
 def test_the_graph_of_another_model_is_refused(tmp_path: Path) -> None:
     write(tmp_path, lookup())
     write(tmp_path / "other", identity("FP32"))

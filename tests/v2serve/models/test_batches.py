@@ -298,6 +298,30 @@ async def test_a_caller_who_has_left_takes_no_room_in_a_batch(
     assert counting.rows == [1, 1]
 
 
+async def test_callers_of_a_batch_who_leave_or_are_late_give_their_places_back(
+    threaded: BatchLane, gate: threading.Event
+) -> None:
+    counting = watched(threaded, gate)
+    first = ask(threaded, single(threaded))
+    await until(lambda: counting.rows == [1])
+    for _ in range(20):
+        for future in [ask(threaded, single(threaded)) for _ in range(4)]:
+            future.cancel()
+        await asyncio.sleep(0)
+        assert threaded.queued == 0
+    tardy = [single(threaded, seed) for seed in range(4)]
+    for one in tardy:
+        one.deadline = time.perf_counter() + 0.01
+    outcomes = await asyncio.gather(*(ask(threaded, one) for one in tardy), return_exceptions=True)
+    assert {getattr(outcome, "status", None) for outcome in outcomes} == {504}
+    assert threaded.queued == 0
+    stays = ask(threaded, single(threaded, 9))
+    gate.set()
+    await asyncio.gather(first, stays)
+    assert counting.rows == [1, 1]
+    assert threaded.refused == 0
+
+
 async def test_a_late_call_is_504_and_is_not_run(threaded: BatchLane, gate: threading.Event) -> None:
     counting = watched(threaded, gate)
     first = ask(threaded, single(threaded))

@@ -116,6 +116,13 @@ def test_a_dataclass_may_be_declared_in_model_py(tmp_path: Path) -> None:
         ),
         ("\x00", "model.py line 1: SyntaxError: "),
         ("raise ValueError\n", "model.py line 1: ValueError: no message"),
+        ("raise KeyboardInterrupt\n", "model.py line 1: KeyboardInterrupt: no message"),
+        ("x = 1\nraise GeneratorExit('x')\n", "model.py line 2: GeneratorExit: x"),
+        (
+            "class Mute(Exception):\n    def __str__(self):\n        raise self\n\n\nraise Mute\n",
+            "model.py line 6: Mute: no message",
+        ),
+        ("preprocess = dict\n", "model.py line 1: preprocess is called with 2 arguments: no signature"),
     ],
 )
 def test_a_model_py_that_cannot_work_is_refused_before_the_server_listens(
@@ -251,3 +258,39 @@ def test_only_the_graph_outputs_that_are_wanted_are_run(tmp_path: Path) -> None:
     served = loaded(tmp_path, top_model(tmp_path))
     pipeline = served.lane._pipeline  # type: ignore[attr-defined]
     assert pipeline.graph_outputs(call(served, {"image": [[[255, 0], [0, 0]]]}, "classes")) == ["scores"]
+
+
+_TAKES = _PRE + "    return {name: inputs.pop(name) for name in list(inputs)}\n"
+_CHANGES = (
+    _PRE
+    + "    parameters['seen'] = 1\n    inputs['x'] = inputs['x'] + 1\n    return inputs\n\n\n"
+    + "def postprocess(outputs, inputs, parameters):\n    assert 'seen' not in parameters\n"
+    + "    answer = {'y': outputs.pop('y') - inputs.pop('x')}\n    inputs['z'] = parameters['w'] = 1\n"
+    + "    return {'y': answer['y'] + 0 * len(inputs)}\n"
+)
+
+
+def test_a_model_py_that_empties_its_dicts_leaves_the_call_as_it_was(tmp_path: Path) -> None:
+    served = coded(tmp_path, _TAKES)
+    asked = call(served, {"x": [1, 2]}, seconds=1)
+    (given,) = served.run_now(asked)
+    assert given.tolist() == [1, 2]
+    assert asked.feeds["x"].tolist() == [1, 2]
+    assert asked.parameters == {"seconds": 1}
+
+
+def test_preprocess_changes_neither_what_postprocess_sees_nor_what_is_counted(tmp_path: Path) -> None:
+    served = coded(tmp_path, _CHANGES)
+    asked = call(served, {"x": [5, 6]})
+    (given,) = served.run_now(asked)
+    assert given.tolist() == [1, 1], "inputs are those of the caller"
+    assert list(asked.feeds) == ["x"]
+    assert asked.feeds["x"].tolist() == [5, 6]
+    assert asked.parameters == {}
+
+
+def test_a_model_py_that_fails_in_the_golden_request_with_any_exception_is_refused(tmp_path: Path) -> None:
+    for name in ("KeyboardInterrupt", "GeneratorExit", "SystemExit"):
+        digest = passing(tmp_path / name, _PRE + f"    raise {name}\n")
+        with pytest.raises(ArtifactError, match=r"^golden.json: the model refuses its own golden request: "):
+            loaded(tmp_path / name, digest)

@@ -3,7 +3,9 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,10 @@ def pipeline(slow: Served) -> Pipeline:
     lane = slow.lane
     assert isinstance(lane, ThreadLane)
     return lane._pipeline
+
+
+class Payload:
+    """What a call holds."""
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -191,6 +197,74 @@ async def test_a_caller_who_has_left_is_skipped(pipeline: Pipeline, gate: thread
     await lane.work(lambda: ran.append(3))
     assert ran == [3]
     assert lane.expired == 0
+
+
+async def test_callers_who_have_left_give_their_places_back_at_once(
+    pipeline: Pipeline, gate: threading.Event
+) -> None:
+    lane = ThreadLane(pipeline, LaneLimits(concurrency=1, queue=2))
+    ran: list[int] = []
+    first = lane.work(gate.wait)
+    await until(lambda: lane.running == 1)
+    for _ in range(50):
+        leaving = [lane.work(lambda: ran.append(1)) for _ in range(2)]
+        assert lane.queued == 2
+        for future in leaving:
+            future.cancel()
+        await asyncio.sleep(0)
+        assert lane.queued == 0
+    stays = lane.work(lambda: ran.append(2))
+    gate.set()
+    await asyncio.gather(first, stays)
+    assert (ran, lane.refused, lane.queued) == ([2], 0, 0)
+
+
+async def test_late_callers_give_their_places_and_their_arrays_back(
+    pipeline: Pipeline, gate: threading.Event
+) -> None:
+    lane = ThreadLane(pipeline, LaneLimits(concurrency=1, queue=2))
+    first = lane.work(gate.wait)
+    await until(lambda: lane.running == 1)
+    held = Payload()
+    gone = weakref.ref(held)
+    late = [lane.work(partial(id, held), time.perf_counter() + 0.01) for _ in range(2)]
+    del held
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert [getattr(outcome, "status", None) for outcome in outcomes] == [504, 504]
+    assert lane.queued == 0
+    del late, outcomes
+    assert gone() is None, "whoever has heard 504 holds no memory"
+    lane._service = 3.0
+    waiting = [lane.work(lambda: 1) for _ in range(2)]
+    with pytest.raises(Refusal, match="2 calls wait; try again in 9 s"):
+        lane.work(lambda: 1)
+    gate.set()
+    assert await asyncio.gather(first, *waiting) == [True, 1, 1]
+
+
+async def test_a_large_call_that_is_late_once_it_is_decoded_is_504_without_a_run(slow: Served) -> None:
+    asked = call(slow, {"x": [1]}, seconds=5)
+    asked.deadline = time.perf_counter()
+    begin = time.perf_counter()
+    with pytest.raises(Refusal) as caught:
+        await slow.lane.work(lambda: slow.run_now(asked))
+    assert caught.value.status == 504
+    assert time.perf_counter() - begin < 2
+    assert slow.lane.expired == 1
+
+
+async def test_an_error_that_cannot_be_told_is_still_an_answer(pipeline: Pipeline) -> None:
+    class Mute(BaseException):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def fail() -> None:
+        raise Mute
+
+    lane = ThreadLane(pipeline, LaneLimits())
+    with pytest.raises(RuntimeError, match="Mute in a worker: no message"):
+        await lane.work(fail)
+    assert await lane.work(lambda: "alive") == "alive"
 
 
 async def test_once_every_worker_hangs_the_lane_is_not_healthy_and_refuses_at_once(
