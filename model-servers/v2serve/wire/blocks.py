@@ -10,7 +10,7 @@ from v2serve.wire.frames import Broken, Code, Malformed
 from v2serve.wire.heads import header_value
 from v2serve.wire.target import LONGEST_TARGET, read_target
 
-_KNOWN = 256  # blocks that are remembered for one connection
+_KNOWN = 32 << 10  # bytes of blocks and their headers that are remembered for one connection
 _LONGEST_KNOWN = 1024
 _CACHED = 512
 _PSEUDO = (":method", ":scheme", ":path", ":authority")
@@ -25,13 +25,17 @@ DATE = b"\x0f\x12"
 
 
 class Head(NamedTuple):
-    """The head of a request; requests with the same block share `headers`. `length`: as announced, or -1."""
+    """The head of a request; requests with the same block share `headers`. `length`: as announced, or -1.
+
+    `size` is that of RFC 9113, 10.5.1: 32 bytes more for each header.
+    """
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
     length: int
+    size: int
     wrong: tuple[int, str] | None
 
 
@@ -43,6 +47,7 @@ class BlockReader:
         self._head_bytes = head_bytes
         self._headers = headers
         self._known: dict[bytes, Head] = {}
+        self._known_size = 0
 
     def head(self, block: bytes) -> Head:
         """Broken if it is not HPACK, Malformed if it is not the head of a request."""
@@ -51,10 +56,21 @@ class BlockReader:
             pairs, changed = self._decode(block)
             head = self._build(pairs)
             if not changed and len(block) <= _LONGEST_KNOWN:
-                if len(self._known) >= _KNOWN:
-                    self._known.clear()
-                self._known[block] = head
+                self._remember(block, head)
         return head
+
+    def _remember(self, block: bytes, head: Head) -> None:
+        if head.size > _KNOWN // 4:
+            return
+        self._known_size += len(block) + head.size
+        if self._known_size > _KNOWN:
+            self._forget()
+            self._known_size = len(block) + head.size
+        self._known[block] = head
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._known_size = 0
 
     def trailers(self, block: bytes) -> bool:
         """Read for what they do to the table, and forgotten; False if they are broken."""
@@ -72,7 +88,7 @@ class BlockReader:
         now = self._state()
         changed = now[:2] != (maxsize, size) or now[2] is not newest
         if changed:
-            self._known.clear()
+            self._forget()
         return pairs, changed
 
     def _state(self) -> tuple[int, int, object]:
@@ -84,7 +100,8 @@ class BlockReader:
     def _build(self, pairs: list[tuple[bytes, bytes]]) -> Head:
         pseudo, fields = _split(pairs)
         headers = _joined(fields)
-        wrong = self._too_much(pairs)
+        size = sum(len(name) + len(value) + 32 for name, value in pairs)
+        wrong = self._too_much(len(pairs), size)
         path = query = ""
         if wrong is None:
             path, query, wrong = _target(pseudo)
@@ -93,12 +110,12 @@ class BlockReader:
         method = pseudo[":method"]
         if method == "CONNECT":
             wrong = 405, "CONNECT is not offered: this is no proxy"
-        return Head(method, path, query, headers, _length(headers), wrong)
+        return Head(method, path, query, headers, _length(headers), size, wrong)
 
-    def _too_much(self, pairs: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
-        if len(pairs) > self._headers + len(_PSEUDO):
+    def _too_much(self, count: int, size: int) -> tuple[int, str] | None:
+        if count > self._headers + len(_PSEUDO):
             return 431, f"there are more than {self._headers} headers"
-        if sum(len(name) + len(value) + 32 for name, value in pairs) > self._head_bytes:
+        if size > self._head_bytes:
             return 431, f"the head has more than {self._head_bytes} bytes"
         return None
 

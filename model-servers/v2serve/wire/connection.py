@@ -24,16 +24,34 @@ class Connection(asyncio.Protocol):
         self.lingering = False
         self._dropped = 0
         self._unsent = 0
-        self._unsent_since = 0.0
+        self.unsent_since = hub.now
+        self._counted = 0  # of what is unsent, in `hub.held`
 
     @property
     def idle(self) -> bool:
         """Nothing has been asked that is not answered."""
         raise NotImplementedError
 
+    @property
+    def stalls_since(self) -> float | None:
+        """Since when nothing goes on but waiting for the caller, in the middle of something."""
+        raise NotImplementedError
+
     def overdue(self) -> None:
         """The present state has lasted longer than it may."""
         raise NotImplementedError
+
+    def cut_short(self) -> None:
+        """Say, if that is possible, that the caller was too slow while others waited for its place."""
+
+    def make_room(self) -> None:
+        """End a connection that stalls."""
+        if not self.lingering and not self.paused:
+            self.cut_short()
+        if self.paused:
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def take_arrived(self) -> None:
         """Look at the bytes for which the hub was asked to give a turn."""
@@ -50,14 +68,22 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.lost = True
+        self._count(0)
         self.hub.members.discard(self)
         self.hub.left()
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._count(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._count(0)
+
+    def _count(self, unsent: int) -> None:
+        """What the socket did not take is held."""
+        self.hub.held += unsent - self._counted
+        self._counted = unsent
 
     def sweep(self, now: float) -> None:
         """Once a period: end what takes too long."""
@@ -73,9 +99,11 @@ class Connection(asyncio.Protocol):
         """The caller has read nothing of its answers for too long."""
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent < self._unsent or self._unsent == 0:
-            self._unsent_since = now
+            self.unsent_since = now
         self._unsent = unsent
-        return now - self._unsent_since > self.hub.patience
+        if not self.lost:
+            self._count(unsent)
+        return now - self.unsent_since > self.hub.patience
 
     def linger(self) -> None:
         """Say no more, and read past what comes: closing with bytes unread would reset what was written last."""
@@ -117,6 +145,10 @@ class Newcomer(Connection):
     @property
     def idle(self) -> bool:
         return True
+
+    @property
+    def stalls_since(self) -> float | None:
+        return None
 
     def overdue(self) -> None:
         self.transport.close()

@@ -8,7 +8,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from v2serve.wire.connection import Connection
 from v2serve.wire.exchange import Answer
 from v2serve.wire.heads import head_of
-from v2serve.wire.hub import Hub
+from v2serve.wire.hub import FREE, Hub
 from v2serve.wire.intake import Intake, Stop, Turn
 
 _SLICE = 16 << 10  # parsed at once: as many requests as that are prepared ahead of their turn
@@ -30,6 +30,8 @@ class Http1(Connection):
         self._making: tuple[Turn, Future[Answer] | None] | None = None
         self._rest = b""
         self._arrived = b""  # in this turn of the loop, not yet looked at
+        self._ahead = 0  # bytes of these two, in `hub.held`
+        self._refused = 0  # bytes of a body that nobody wants, at the last sweep
         self._continue = False
         self._over = False  # no request after the ones that are in their turn
         self._ended = False  # the caller sends no more
@@ -46,16 +48,33 @@ class Http1(Connection):
             return self.dropped(data)
         if self._making is not None or self.paused or self._rest or self._over:
             self._rest += data
-            if len(self._rest) > _AHEAD:
-                self.transport.pause_reading()
+            if len(self._rest) > FREE:
+                self._wait()
             return None
         if not self._arrived:
             self.hub.arrive(self)
         self._arrived += data
+        if len(self._arrived) > FREE:
+            self._wait()
         return None
+
+    def _wait(self) -> None:
+        """Much has come that cannot be looked at yet."""
+        rest = len(self._rest)
+        self._count_ahead(rest + len(self._arrived))
+        if self.hub.crowded(None, 0, rest):
+            self.transport.abort()
+        elif self._ahead > _AHEAD:
+            self.transport.pause_reading()
+
+    def _count_ahead(self, size: int) -> None:
+        self.hub.held += size - self._ahead
+        self._ahead = size
 
     def take_arrived(self) -> None:
         data, self._arrived = self._arrived, b""
+        if self._ahead:
+            self._count_ahead(0)
         if len(data) <= _SLICE:
             self._feed(data)
         else:
@@ -83,11 +102,14 @@ class Http1(Connection):
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         self._rest = self._arrived = b""
+        self._count_ahead(0)
         if self._making is not None:
             turn, future = self._making
             self._making = None
             if future is not None:
                 future.cancel()
+            elif turn.request is not None:
+                self.hub.withdraw(turn.request)
             self._leave(turn)
         self._forget()
 
@@ -100,9 +122,31 @@ class Http1(Connection):
         if self.idle:
             self.transport.close()
             return
-        late = self.hub.now - self._intake.began > self.hub.patience
-        if late and self._making is None and not (self._turns or self._rest or self._over):
-            self._take_turn(self._intake.late())
+        if self._waits() and self.hub.now - self._intake.began > self.hub.patience:
+            seconds = self.hub.limits.read_seconds
+            self._take_turn(self._intake.late(f"did not arrive within {seconds:g} s (V2SERVE_READ_SECONDS)"))
+
+    def _waits(self) -> bool:
+        """For the caller, and for nothing else."""
+        return self._free() and not (self._turns or self._rest or self._arrived or self._over)
+
+    def sweep(self, now: float) -> None:
+        """A refusal is told when its body has ended, or when the caller stops sending it, perhaps to hear it."""
+        super().sweep(now)
+        refused = self._intake.refused
+        if refused and refused == self._refused and self._waits() and not (self.lingering or self.lost):
+            self._take_turn(self._intake.late("did not arrive"))
+        self._refused = refused
+
+    @property
+    def stalls_since(self) -> float | None:
+        if self.paused:
+            return self.unsent_since
+        intake = self._intake
+        return intake.began if self._waits() and (intake.head or intake.request) else None
+
+    def cut_short(self) -> None:
+        self._take_turn(self._intake.late("is slow, and others wait for this connection"))
 
     def _advance(self) -> None:
         """Go on after a pause: turns that waited, then bytes that waited."""
@@ -110,12 +154,16 @@ class Http1(Connection):
         while self._turns and self._free():
             self._answer(self._turns.popleft())
         rest, self._rest = memoryview(self._rest), b""
+        if self._ahead:
+            self._count_ahead(0)
         done = 0
         while done < len(rest) and self._free() and not self._over:
             self._feed(rest[done : done + _SLICE])
             done += _SLICE
         if not self._over or self._turns:
             self._rest = bytes(rest[done:]) + self._rest
+            if len(self._rest) > FREE:
+                self._wait()
         self._caught_up()
 
     def _free(self) -> bool:
@@ -214,6 +262,9 @@ class Http1(Connection):
 
     def _write(self, turn: Turn, answer: Answer) -> None:
         request, hub = turn.request, self.hub
+        hub.held -= turn.held
+        if hub.held > hub.held_bytes:
+            answer = hub.instead(request, answer)
         head = head_of(answer.status, answer.headers)
         keep = turn.keep and not head.close
         if hub.farewells:
@@ -235,7 +286,6 @@ class Http1(Connection):
     def _written(self, turn: Turn, answer: Answer, keep: bool) -> None:
         request = turn.request
         self.since = self.hub.now
-        self.hub.held -= turn.held
         if turn.admitted and request is not None:
             self.hub.answered(request, answer)
         if not keep:
@@ -245,6 +295,7 @@ class Http1(Connection):
         """No more answers: requests that came behind the last one are not heard."""
         self._over = True
         self._rest = b""
+        self._count_ahead(0)
         self._forget()
         self.linger()
 

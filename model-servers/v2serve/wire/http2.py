@@ -8,7 +8,7 @@ from v2serve.wire import frames
 from v2serve.wire.blocks import BlockReader
 from v2serve.wire.connection import PREFACE, Connection
 from v2serve.wire.frames import HEAD, HEAD_SIZE, LARGEST_WINDOW, Broken, Code, Malformed, Setting
-from v2serve.wire.hub import Hub, log
+from v2serve.wire.hub import FREE, Hub, log
 from v2serve.wire.streams import Streams
 
 _MAX_FRAME = 16 << 10  # of a caller; what one unfinished frame can make us keep
@@ -28,11 +28,12 @@ class Http2(Connection):
         self._stream_window = min(LARGEST_WINDOW, max(frames.DEFAULT_WINDOW, limits.body_bytes + _SPARE))
         self._window = min(LARGEST_WINDOW, 4 * self._stream_window)
         self._room = self._window  # what is left of it
-        self._streams = Streams(hub, self, self._emptied)
+        self._streams = Streams(hub, self, self._emptied, self._refill)
         self._reader = BlockReader(limits.head_bytes, limits.headers)
         self._rest = b""
         self._part_since = hub.now
         self._block: tuple[int, int, bytearray] | None = None
+        self._block_held = 0
         self._greeted = False
         self._leaving = False
         self._told = False
@@ -72,6 +73,16 @@ class Http2(Connection):
         super().connection_lost(error)
         self._streams.outlet.over = True
         self._streams.leave()
+        self._hold_block(0)
+
+    @property
+    def stalls_since(self) -> float | None:
+        if self.paused:
+            return self.unsent_since
+        return self._part_since if self._block is not None else self._streams.stalls_since()
+
+    def cut_short(self) -> None:
+        self._break(Code.NO_ERROR, "this connection is slow, and others wait for it")
 
     def data_received(self, data: bytes) -> None:
         if self.lingering:
@@ -174,14 +185,23 @@ class Http2(Connection):
 
     def _data(self, flags: int, stream: int, payload: bytes) -> None:
         self._room -= len(payload)  # never below zero: a frame is smaller than half of the window
-        if self._room < self._window // 2:
-            self._streams.outlet.send(frames.window_update(0, self._window - self._room))
-            self._room = self._window
+        self._refill()
         self._must_be_used(stream)
         body = frames.unpadded(flags, payload)
         if not body and not flags & frames.END_STREAM:
             self._nuisance()
         self._streams.data(stream, body, len(payload), bool(flags & frames.END_STREAM))
+
+    def _refill(self) -> None:
+        """Let the caller send on, but for as much as it has asked and is not answered.
+
+        Bodies that are not whole do not count: the rest of them could not come.
+        """
+        if self._room < self._window // 2:
+            increment = self._window - self._room - self._streams.whole
+            if increment >= _SPARE:
+                self._streams.outlet.send(frames.window_update(0, increment))
+                self._room += increment
 
     def _headers(self, flags: int, stream: int, payload: bytes) -> None:
         if not stream & 1:
@@ -191,7 +211,15 @@ class Http2(Connection):
             return self._head(flags, stream, payload)
         self._part_since = self.hub.now
         self._block = (stream, flags, bytearray(payload))
+        self._hold_block(len(payload))
         return None
+
+    def _hold_block(self, size: int) -> None:
+        """Bytes of a head that is not complete."""
+        self.hub.held += size - self._block_held
+        self._block_held = size
+        if size > FREE and self.hub.crowded(None, 0, size):
+            raise Broken(Code.ENHANCE_YOUR_CALM, "the server is full")
 
     def _continuation(self, flags: int, stream: int, payload: bytes) -> None:
         if self._block is None or self._block[0] != stream:
@@ -202,7 +230,9 @@ class Http2(Connection):
             self._nuisance()
         if len(block) > self.hub.limits.head_bytes:
             raise Broken(Code.ENHANCE_YOUR_CALM, "the head is too large")
-        if flags & frames.END_HEADERS:
+        ends = bool(flags & frames.END_HEADERS)
+        self._hold_block(0 if ends else len(block))
+        if ends:
             self._block = None
             self._head(first, stream, bytes(block))
 
@@ -293,6 +323,7 @@ class Http2(Connection):
     def _break(self, code: Code, message: str) -> None:
         """Say why, and end: what was not answered will not be."""
         self._rest, self._block = b"", None
+        self._hold_block(0)
         outlet = self._streams.outlet
         outlet.send(frames.goaway(self._streams.last, code, message))
         outlet.flush()

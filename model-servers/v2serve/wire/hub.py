@@ -13,14 +13,19 @@ from v2serve.wire.exchange import Answer, Application, Request, WireLimits
 if TYPE_CHECKING:
     from v2serve.wire.connection import Connection
 
-SMALL_BODY = 64 << 10  # always taken, whatever is held
+SMALL = 64 << 10  # bodies and answers up to here have a reserve of their own
+_RESERVE = 8 << 20  # beyond `held_bytes`, for all that is small together
+FREE = 16 << 10  # of one connection: taken whatever is held, so that a health probe is answered
 # Bytes that nobody wants are read up to here: a caller who is still sending when the connection closes
 # loses the answer.
 DISCARD = 64 << 20
 # Answered together; more wait for the next turn, so that the answers of these are on their way meanwhile.
 _TOGETHER = 64
 INTERNAL = "internal error; the server's log says more"
-FULL = "the server holds as many bodies as it may; ask again in a second"
+FULL = "the server holds as many bodies and answers as it may; ask again in a second"
+_CODINGS = frozenset(
+    ("content-encoding", "grpc-encoding")
+)  # small on the wire, and nobody knows how large within
 
 Deliver = Callable[["Answer | Future[Answer]"], None]
 Waiting = tuple[Request, "Connection", Deliver]
@@ -39,7 +44,9 @@ class Hub:
         self.application = application
         self.limits = limits
         self.members: set[Connection] = set()
-        self.held = 0  # bytes of bodies above SMALL_BODY
+        # Bytes that are being received, wait for their answer, or are answers that no caller has taken yet.
+        self.held = 0
+        self.held_bytes = limits.held_bytes
         self.draining = False
         self.farewells = 0  # so many HTTP/1 answers will yet end their connections
         self.left: Callable[[], None] = _unheeded  # a connection is gone
@@ -49,6 +56,7 @@ class Hub:
         self.now = time.perf_counter()
         self.date = formatdate(usegmt=True).encode()
         self._asked: list[Waiting] = []
+        self._withdrawn: set[Request] = set()  # of these; their callers have left
         self._arrived: list[Connection] = []
         self._turning = False
         self._delivering = False
@@ -82,6 +90,22 @@ class Hub:
         self._take_a_turn()
         self._asked.append((request, member, deliver))
 
+    def withdraw(self, request: Request) -> None:
+        """The caller has left before the turn of this request: the application never hears of it."""
+        self._withdrawn.add(request)
+
+    def crowded(self, request: Request | None, size: int, of_connection: int) -> bool:
+        """Whether a body of `size` is too much now; its connection holds so many bytes in all, these among them."""
+        over = self.held - self.held_bytes
+        if over <= 0:
+            return False
+        coded = request is not None and not _CODINGS.isdisjoint(request.headers)
+        return size > SMALL or (coded and size > 0) or (over > _RESERVE and of_connection > FREE)
+
+    def instead(self, request: Request | None, answer: Answer) -> Answer:
+        """A refusal in place of a large answer where no more may be held, should its caller not take it at once."""
+        return self.full(request) if self.held > self.held_bytes and len(answer.body) > SMALL else answer
+
     def _take_a_turn(self) -> None:
         if not (self._asked or self._arrived or self._turning):
             get_running_loop().call_soon(self._turn)
@@ -95,6 +119,9 @@ class Hub:
             except Exception:
                 self._broken(member)
         asked, self._asked = self._asked[:_TOGETHER], self._asked[_TOGETHER:]
+        if self._withdrawn:
+            asked = [one for one in asked if one[0] not in self._withdrawn]
+            self._withdrawn.intersection_update([one[0] for one in self._asked])
         if asked:
             self._answer(asked)
         self._turning = False

@@ -6,7 +6,7 @@ from time import perf_counter
 from httptools import HttpParserCallbackError, HttpParserError, HttpRequestParser
 
 from v2serve.wire.exchange import Answer, Request
-from v2serve.wire.hub import DISCARD, INTERNAL, SMALL_BODY, Hub, log
+from v2serve.wire.hub import DISCARD, INTERNAL, Hub, log
 from v2serve.wire.objections import objection, too_large
 from v2serve.wire.target import LONGEST_TARGET
 
@@ -50,7 +50,7 @@ class Intake:
         self.deaf = False
         self._take = take
         self._wants_body = wants_body
-        self._weighed = min(SMALL_BODY, hub.limits.body_bytes)
+        self._largest = hub.limits.body_bytes
         self._last: Answer | None = None
         self.again = b""  # a head that wished to upgrade, without that wish
         self._clear()
@@ -116,15 +116,19 @@ class Intake:
 
     def on_body(self, data: bytes) -> None:
         if self._refusal is not None:
-            self._drop(data)
-        elif self._body:
+            return self._drop(data)
+        if self._body:
             if type(self._body) is bytes:
                 self._body = bytearray(self._body)
             self._body += data
         else:
             self._body = data
-        if len(self._body) > self._weighed:
+        hub, size = self.hub, len(data)
+        self._held += size
+        hub.held += size
+        if hub.held > hub.held_bytes or len(self._body) > self._largest:
             self._weigh()
+        return None
 
     def on_message_complete(self) -> None:
         if self.again:
@@ -142,6 +146,7 @@ class Intake:
     def without_upgrade(self) -> bytes:
         """The head to parse again, for llhttp takes no body behind one that wishes to upgrade (RFC 9110, 7.8)."""
         head, self.again = self.again, b""
+        self.hub.held -= self._held
         self._clear()
         return head
 
@@ -160,11 +165,9 @@ class Intake:
             refusal = self.hub.refuse(self.request, *_fault(str(error)))
         return self._end(refusal)
 
-    def late(self) -> Turn:
+    def late(self, why: str) -> Turn:
         """The head or the body took too long; one that was to be dropped anyway keeps its refusal."""
-        part = "head" if self.request is None else "body"
-        seconds = self.hub.limits.read_seconds
-        message = f"the {part} did not arrive within {seconds:g} s (V2SERVE_READ_SECONDS); send it faster"
+        message = f"the {'head' if self.request is None else 'body'} {why}; send it faster"
         return self._end(self._refusal or self.hub.refuse(self.request, 408, message))
 
     def cut_short(self) -> Turn:
@@ -172,6 +175,11 @@ class Intake:
         part = "head" if self.request is None else "body"
         message = f"the {part} ended before it was complete; send all of it"
         return self._end(self._refusal or self.hub.refuse(self.request, 400, message))
+
+    @property
+    def refused(self) -> int:
+        """Of a body that nobody wants and that is not there yet: one more than the bytes that have come; else 0."""
+        return 1 + self._dropped if self._refusal is not None and self.request is not None else 0
 
     def abandon(self) -> Request | None:
         """Forget the request in hand; given if it was admitted."""
@@ -223,26 +231,28 @@ class Intake:
             raise Stop
 
     def _weigh_head(self) -> None:
+        hub = self.hub
         size = sum(len(name) + len(value) + 4 for name, value in self._fields.items()) + len(self._target)
-        if max(size, self._carried) > self.hub.limits.head_bytes:
-            self._stop(431, f"the head has more than {self.hub.limits.head_bytes} bytes")
+        if max(size, self._carried) > hub.limits.head_bytes:
+            self._stop(431, f"the head has more than {hub.limits.head_bytes} bytes")
+        hub.held += size - self._held
+        self._held = size
+        if hub.crowded(None, size, size):
+            self._last = hub.full(None)
+            raise Stop
 
     def _weigh(self) -> None:
         size = len(self._body)
-        refusal = None
-        if size > self.hub.limits.body_bytes:
-            refusal = self._too_large(None)
-        elif size > SMALL_BODY:
-            self.hub.held += size - self._held
-            self._held = size
-            if self.hub.held > self.hub.limits.held_bytes:
-                refusal = self.hub.full(self.request)
-        if refusal is not None:
-            self._refusal = refusal
-            self._dropped = size
-            self.hub.held -= self._held
-            self._held = 0
-            self._body = b""
+        if size > self._largest:
+            self._refusal = self._too_large(None)
+        elif self.hub.crowded(self.request, size, self._held):
+            self._refusal = self.hub.full(self.request)
+        else:
+            return
+        self._dropped = size
+        self.hub.held -= self._held
+        self._held = 0
+        self._body = b""
 
 
 def _plain(method: bytes, target: bytes, version: str, fields: dict[str, str]) -> bytes:

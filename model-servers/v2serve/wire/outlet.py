@@ -13,11 +13,15 @@ _BODILESS = (204, 304)
 
 
 class Stream:
-    """One request and its answer. `ended`: the request is whole; `left`: what is still to be sent of the answer."""
+    """One request and its answer.
+
+    `ended`: the request is whole; `asked`: the application is at it; `held`: bytes of the request, `unsent`: of an
+    answer that is not sent in full, of which `left` is to be sent.
+    """
 
     __slots__ = (
-        "admitted", "answer", "began", "body", "ended", "future", "held", "left", "length",
-        "number", "received", "refusal", "request", "window",
+        "admitted", "answer", "asked", "began", "body", "ended", "future", "held", "left", "length",
+        "number", "received", "refusal", "request", "unsent", "window",
     )  # fmt: skip
 
     def __init__(self, number: int, request: Request, length: int, window: int) -> None:
@@ -35,6 +39,8 @@ class Stream:
         self.future: Future[Answer] | None = None
         self.answer: Answer | None = None
         self.left: memoryview | None = None
+        self.asked = False
+        self.unsent = 0
 
 
 class Outlet:
@@ -47,6 +53,7 @@ class Outlet:
         self.initial = frames.DEFAULT_WINDOW
         self.max_frame = frames.SMALLEST_MAX_FRAME
         self.blocked: dict[int, Stream] = {}
+        self.unsent = 0  # bytes of their answers
         self.paused = False
         self.over = False  # nothing more is said
         self._out: list[bytes] = []
@@ -98,11 +105,23 @@ class Outlet:
         stream.left = left
         if left:
             self.blocked[stream.number] = stream
+            self._count(stream, len(answer.body))  # all of it stays in memory until its end
             return False
-        self.blocked.pop(stream.number, None)
+        self.forget(stream)
         if answer.trailers:
             self._headers(stream.number, block_of(0, answer.trailers), frames.END_STREAM)
         return True
+
+    def forget(self, stream: Stream) -> None:
+        """Nothing of its answer is to be sent any more."""
+        self.blocked.pop(stream.number, None)
+        self._count(stream, 0)
+
+    def _count(self, stream: Stream, unsent: int) -> None:
+        change = unsent - stream.unsent
+        stream.unsent = unsent
+        self.unsent += change
+        self.hub.held += change
 
     def pump(self) -> list[Stream]:
         """Room has come: one try for each blocked stream, in turn; those that are complete now."""

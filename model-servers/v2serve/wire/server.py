@@ -20,6 +20,7 @@ _OTHER_FILES = 128  # descriptors that are not connections
 _SO_ATTACH_FILTER = 26  # linux/socket.h; Python has no name for it
 # Classic BPF over the TCP header: load the flags, drop the packet if SYN is set, else let all of it pass.
 _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+_UNACKED = 24  # where it is in struct tcp_info
 _AT_ONCE = 64  # accepted, or closed to make room, before anything else gets its turn
 _TURNS = 100  # of the loop, for transports to say that they are closed; two or three are what it takes
 _GLANCE = 0.02  # between two looks at what is left while closing
@@ -31,6 +32,15 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     listening.setblocking(False)
     return listening
+
+
+def _backlog(listening: socket.socket) -> int:
+    """How many callers are connected and not yet accepted (linux/tcp.h: tcpi_unacked of a listening socket)."""
+    try:
+        told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED + 4)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("I", told, _UNACKED)[0]) if len(told) == _UNACKED + 4 else 0
 
 
 def connections(wanted: int = WireLimits().connections) -> int:
@@ -47,8 +57,9 @@ def connections(wanted: int = WireLimits().connections) -> int:
 class Server:
     """Serves from `start` to `close`, all in the thread of the event loop that runs `start`.
 
-    Where `limits.connections` are open, newcomers wait in the kernel's backlog, and once a period the longest idle
-    connections are closed to let them in: a health probe waits for one period, not for ever.
+    Where `limits.connections` are open, newcomers wait in the kernel's backlog, and once a period connections are
+    closed to let them in, idle ones first, then those that wait for their caller in the middle of something: a health
+    probe waits for two periods at most, unless all are busy with what they have asked.
     """
 
     def __init__(self, application: Application, listening: socket.socket, limits: WireLimits) -> None:
@@ -66,7 +77,7 @@ class Server:
 
     @property
     def held(self) -> int:
-        """Bytes of large bodies that are being received or wait for their answer."""
+        """Bytes that are being received, wait for their answer, or are answers that no caller has taken yet."""
         return self._hub.held
 
     async def start(self) -> None:
@@ -130,14 +141,34 @@ class Server:
         self._sweep = self._loop.call_later(self._hub.period, self._tick)
 
     def _make_room(self) -> None:
-        """Newcomers wait: in place of the longest idle connections, or else of those that are answered next."""
+        """Newcomers wait: in place of connections that do nothing, or else of those that are answered next."""
         if self._newcomers_wait() and self.connections >= self._hub.limits.connections:
-            idle = sorted((m for m in self._hub.members if m.idle), key=lambda member: member.since)
-            for member in idle[:_AT_ONCE]:
-                member.close_if_idle()
-            if not idle and not self._hub.draining:
+            wanted = _backlog(self._listening) or _AT_ONCE
+            found = self._end_idle(max(wanted, _AT_ONCE))
+            if found < wanted:
+                found += self._end_stalled(wanted - found)
+            if not found and not self._hub.draining:
                 self._hub.farewells = _AT_ONCE
         self._set_accepting(True)
+
+    def _end_idle(self, count: int) -> int:
+        """The longest idle ones."""
+        idle = [member for member in self._hub.members if member.idle or member.lingering]
+        idle.sort(key=lambda member: member.since)
+        for member in idle[:count]:
+            member.close_if_idle()
+        return len(idle[:count])
+
+    def _end_stalled(self, count: int) -> int:
+        """Those that have waited longest for their caller, and for a period at least."""
+        late = self._hub.now - self._hub.period
+        waiting = [
+            (since, member) for member in self._hub.members if (since := member.stalls_since) is not None
+        ]
+        stalled = sorted((one for one in waiting if one[0] <= late), key=lambda one: one[0])
+        for _, member in stalled[:count]:
+            member.make_room()
+        return len(stalled[:count])
 
     def _left(self) -> None:
         if not self._accepting and not self._closed:

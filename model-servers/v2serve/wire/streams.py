@@ -9,37 +9,50 @@ from v2serve.wire.blocks import Head
 from v2serve.wire.connection import Connection
 from v2serve.wire.exchange import Answer, Request
 from v2serve.wire.frames import Broken, Code, Malformed
-from v2serve.wire.hub import SMALL_BODY, Hub
+from v2serve.wire.hub import Hub
 from v2serve.wire.objections import too_large
 from v2serve.wire.outlet import Outlet, Stream
 
 _REMEMBERED = 256  # streams that we ended; what was on its way for them is no mistake of the caller
+_UNSENT = 1 << 20  # of one connection; while its caller leaves more untaken, no further stream is asked
+_OBJECTS = 1024  # what a stream takes beside its bytes, about
 _CONTINUE = b"\x08\x03100"  # :status 100
 
 
 class Streams:
-    """`open` holds those whose answer is not sent in full; `last` is the highest number that was used."""
+    """`open` holds those whose answer is not sent in full; `last` is the highest number that was used.
 
-    def __init__(self, hub: Hub, connection: Connection, emptied: Callable[[], None]) -> None:
+    `held` are the bytes of all their requests, `whole` of those among them whose body has ended.
+    """
+
+    def __init__(
+        self, hub: Hub, connection: Connection, emptied: Callable[[], None], consumed: Callable[[], None]
+    ) -> None:
         self.hub = hub
         self._connection = connection
         self.open: dict[int, Stream] = {}
         self.last = 0
         self.answered = 0  # lately
         self.outlet = Outlet(hub)
+        self.held = 0
+        self.whole = 0
+        self._waiting: dict[int, Stream] = {}  # for earlier answers to be taken
         self._emptied = emptied
+        self._consumed = consumed
         self._flushes = False
         self._ended_by_us: dict[int, None] = {}
-        self._weighed = min(SMALL_BODY, hub.limits.body_bytes)
 
     def begin(self, number: int, head: Head, ends: bool, now: float) -> None:
         request = Request(head.method, head.path, head.query, head.headers, now, "2")
         stream = self.open[number] = Stream(number, request, head.length, self.outlet.initial)
+        self._hold(stream, head.size + _OBJECTS)
         if head.wrong is not None:
             stream.refusal = self.hub.refuse(request, *head.wrong)
         else:
             stream.refusal = self.hub.admit(request)
             stream.admitted = stream.refusal is None
+            if stream.admitted and self.hub.crowded(request, 0, self.held):
+                stream.refusal = self.hub.full(request)
         if ends:
             self._whole(stream)
         else:
@@ -59,8 +72,8 @@ class Streams:
             self._keep(stream, body)
         if ends:
             self._whole(stream)
-        elif stream.received > self.hub.limits.body_bytes:
-            self._refuse_now(stream)
+        elif stream.refusal is not None:
+            self._write(stream, stream.refusal)
 
     def trailers(self, number: int, ends: bool, sound: bool) -> None:
         stream = self.open.get(number)
@@ -92,6 +105,8 @@ class Streams:
         stream = self.open.pop(number, None)
         if stream is not None:
             self._drop(stream)
+            if self._waiting:
+                self._ask_next()
 
     def reset(self, number: int, code: Code) -> None:
         """End one stream, whatever its state."""
@@ -116,17 +131,24 @@ class Streams:
                 message = (
                     f"the body did not arrive within {seconds:g} s (V2SERVE_READ_SECONDS); send it faster"
                 )
-                stream.refusal = stream.refusal or self.hub.refuse(stream.request, 408, message)
-                self._refuse_now(stream)
+                self._write(stream, self.hub.refuse(stream.request, 408, message))
+
+    def stalls_since(self) -> float | None:
+        """Since when each open stream waits for its caller."""
+        began = 0.0
+        for stream in self.open.values():
+            if stream.asked:
+                return None
+            began = max(began, stream.began)
+        return began or None
 
     def _await_body(self, stream: Stream) -> None:
         limit = self.hub.limits.body_bytes
         if stream.refusal is None and stream.length > limit:
             stream.refusal = self.hub.refuse(stream.request, 413, too_large(stream.length, limit))
-        expects = "expect" in stream.request.headers
-        if stream.refusal is not None and (expects or stream.length > limit):
-            self._refuse_now(stream)
-        elif expects:
+        if stream.refusal is not None:  # the caller is told to stop as well (RFC 9113, 8.1)
+            self._write(stream, stream.refusal)
+        elif "expect" in stream.request.headers:
             self.outlet.send(frames.frame(frames.HEADERS, frames.END_HEADERS, stream.number, _CONTINUE))
 
     def _keep(self, stream: Stream, body: bytes) -> None:
@@ -136,28 +158,30 @@ class Streams:
             if type(stream.body) is bytes:
                 stream.body = bytearray(stream.body)
             stream.body += body
-        if len(stream.body) > self._weighed:
+        self._hold(stream, len(body))
+        hub = self.hub
+        if hub.held > hub.held_bytes or len(stream.body) > hub.limits.body_bytes:
             self._weigh(stream)
 
+    def _hold(self, stream: Stream, size: int) -> None:
+        stream.held += size
+        self.held += size
+        self.hub.held += size
+
     def _weigh(self, stream: Stream) -> None:
-        size, limits = len(stream.body), self.hub.limits
-        if size > limits.body_bytes:
-            stream.refusal = self.hub.refuse(stream.request, 413, too_large(None, limits.body_bytes))
-        elif size > SMALL_BODY:
-            self.hub.held += size - stream.held
-            stream.held = size
-            if self.hub.held > limits.held_bytes:
-                stream.refusal = self.hub.full(stream.request)
+        size, limit = len(stream.body), self.hub.limits.body_bytes
+        if size > limit:
+            stream.refusal = self.hub.refuse(stream.request, 413, too_large(None, limit))
+        elif self.hub.crowded(stream.request, size, self.held):
+            stream.refusal = self.hub.full(stream.request)
         if stream.refusal is not None:
             self._release(stream)
 
-    def _refuse_now(self, stream: Stream) -> None:
-        """Answer before the body is there, then tell the caller to stop (RFC 9113, 8.1)."""
-        if stream.refusal is not None:
-            self._write(stream, stream.refusal)
-
     def _whole(self, stream: Stream) -> None:
         stream.ended = True
+        self.whole += stream.held
+        if stream.answer is not None:  # it was refused, and the refusal could not yet be sent
+            return None
         if stream.length >= 0 and stream.length != stream.received:
             raise Malformed(Code.PROTOCOL_ERROR, "content-length is not the length of the body")
         if stream.refusal is not None:
@@ -165,7 +189,19 @@ class Streams:
         request, body = stream.request, stream.body
         request.body = body if type(body) is bytes else bytes(body)
         stream.body = b""
-        return self.hub.ask(request, self._connection, partial(self._deliver, stream))
+        if self.outlet.unsent > _UNSENT:
+            self._waiting[stream.number] = stream
+            return None
+        return self._ask(stream)
+
+    def _ask(self, stream: Stream) -> None:
+        stream.asked = True
+        self.hub.ask(stream.request, self._connection, partial(self._deliver, stream))
+
+    def _ask_next(self) -> None:
+        """One answer was taken, or is not wanted: ask for one of those that wait."""
+        if self.outlet.unsent <= _UNSENT:
+            self._ask(self._waiting.pop(next(iter(self._waiting))))
 
     def _deliver(self, stream: Stream, made: "Answer | Future[Answer]") -> None:
         if self.open.get(stream.number) is not stream:  # the caller does not want it any more
@@ -196,7 +232,13 @@ class Streams:
         future.add_done_callback(made)
 
     def _write(self, stream: Stream, answer: Answer) -> None:
+        """Once for each stream."""
+        if stream.answer is not None:
+            return
+        stream.asked = False
         stream.began = self.hub.now
+        if self.hub.held > self.hub.held_bytes:
+            answer = self.hub.instead(stream.request, answer)
         if self.outlet.head(stream, answer):
             self._sent(stream)
 
@@ -209,22 +251,32 @@ class Streams:
         self._release(stream)
         if stream.admitted:
             self.hub.answered(stream.request, stream.answer)
+        if self._waiting:
+            self._ask_next()
         if not self.open:
             self._emptied()
 
     def _drop(self, stream: Stream) -> None:
-        self.outlet.blocked.pop(stream.number, None)
+        self.outlet.forget(stream)
+        self._waiting.pop(stream.number, None)
         future, stream.future = stream.future, None
         if future is not None:
             future.cancel()
+        elif stream.asked:
+            self.hub.withdraw(stream.request)
         self._release(stream)
         if stream.admitted:
             self.hub.answered(stream.request, None)
 
     def _release(self, stream: Stream) -> None:
-        self.hub.held -= stream.held
-        stream.held = 0
+        held, stream.held = stream.held, 0
+        self.held -= held
+        self.hub.held -= held
         stream.body = b""
+        if stream.ended:
+            self.whole -= held
+        if stream.received:
+            self._consumed()
 
     def _remember(self, number: int) -> None:
         self._ended_by_us[number] = None

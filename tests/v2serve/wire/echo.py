@@ -15,6 +15,7 @@ from v2serve.wire.exchange import Answer, Request, WireLimits
 from v2serve.wire.server import Server, listen
 
 JSON = (("content-type", "application/json"),)
+_SLOW_AND_BIG = 5_000_000
 GRPC = (("content-type", "application/grpc"),)
 
 
@@ -48,6 +49,8 @@ class Echo:
             return Answer(200, [("x", "y")], b"")  # type: ignore[arg-type]
         if request.path == "/big":
             return Answer(200, JSON, b"b" * int(request.query))
+        if request.path == "/slow/big":
+            return self._later(request, b"s" * _SLOW_AND_BIG)
         if request.path == "/grpc":
             return Answer(200, GRPC, request.body, (("grpc-status", "0"),))
         if request.path in ("/never", "/later"):
@@ -61,12 +64,12 @@ class Echo:
     def answered(self, request: Request, answer: Answer | None) -> None:
         self.noted.append((request.path, None if answer is None else answer.status))
 
-    def _later(self, request: Request) -> "Future[Answer]":
+    def _later(self, request: Request, body: bytes = b"") -> "Future[Answer]":
         loop = asyncio.get_running_loop()
         future: Future[Answer] = loop.create_future()
         self.futures.append(future)
-        if request.path == "/later":
-            answer = Answer(200, JSON, b"later " + request.body)
+        if request.path != "/never":
+            answer = Answer(200, JSON, body or b"later " + request.body)
             loop.call_later(float(request.query or 0.01), _give, future, answer)
         return future
 
