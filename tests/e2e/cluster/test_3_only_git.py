@@ -1,15 +1,16 @@
 """Only Git changes what serves: a person with every right is refused with a reason, and controllers go on."""
 
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
+import yaml
 from kubernetes.client.exceptions import ApiException
 
 from infra.declarations.release import ReleasedVersion
 from tests.e2e.cluster.conftest import Cluster
-from tests.e2e.cluster.fork import MODEL
-from tests.e2e.cluster.kube import ROUTE, SERVICE, Item, Kube
+from tests.e2e.cluster.fork import ENV
+from tests.e2e.cluster.kube import Item, Kube
 
 pytestmark = pytest.mark.cluster
 PERSON = "e2e-person"
@@ -32,49 +33,41 @@ def person(cluster: Cluster) -> Iterator[Kube]:
     cluster.kube.delete("rbac.authorization.k8s.io/v1/ClusterRoleBinding", PERSON, "")
 
 
-def _live(cluster: Cluster, kind: str, name: str, namespace: str) -> Item:
-    item = deepcopy(cluster.kube.get(kind, name, namespace))
-    assert item is not None
-    item.pop("status", None)
-    kept = {
-        key: item["metadata"][key]
-        for key in ("name", "namespace", "labels", "annotations")
-        if key in item["metadata"]
-    }
-    return {**item, "metadata": kept}
+def _rendered(cluster: Cluster) -> list[Item]:
+    """The three kinds, as Git has them."""
+    folder = cluster.fork.root / "clusters" / ENV
+    items = [yaml.safe_load(file.read_text()) for file in sorted(folder.rglob("*.yaml"))]
+    kinds = {"InferenceService", "HTTPRoute", "Job"}
+    found = {item["kind"]: item for item in items if item["kind"] in kinds}
+    assert set(found) == kinds
+    return list(found.values())
 
 
-def _objects(cluster: Cluster, stable: ReleasedVersion) -> list[tuple[str, str, str]]:
-    jobs = cluster.kube.all("batch/v1/Job", "training")
-    return [
-        (SERVICE, f"{MODEL}-{stable.short}", "models"),
-        (ROUTE, MODEL, "models"),
-        ("batch/v1/Job", jobs[0]["metadata"]["name"], "training"),
-    ]
+def _refused(attempt: Callable[[], object]) -> str:
+    with pytest.raises(ApiException) as refused:
+        attempt()
+    assert refused.value.status == 403
+    return str(refused.value.body)
 
 
 def test_a_person_can_neither_create_change_nor_delete_them(
     cluster: Cluster, stable: ReleasedVersion, person: Kube
 ) -> None:
-    for kind, name, namespace in _objects(cluster, stable):
-        item = _live(cluster, kind, name, namespace)
+    for item in _rendered(cluster):
+        kind, name, space = item["kind"], item["metadata"]["name"], item["metadata"]["namespace"]
+        full = f"{item['apiVersion']}/{kind}"
         other = {**item, "metadata": {**item["metadata"], "name": f"{name}-2"}}
-        tries = {
-            "CREATE": lambda other=other: person.apply(other, try_only=True),
-            "UPDATE": lambda kind=kind, name=name, ns=namespace: person.merge(kind, name, ns, LABELLED),
-            "DELETE": lambda kind=kind, name=name, ns=namespace: person.delete(kind, name, ns),
-        }
-        for verb, attempt in tries.items():
-            with pytest.raises(ApiException) as refused:
-                attempt()
-            assert refused.value.status == 403
-            assert f"{verb} of {kind.rpartition('/')[2]} {name}" in str(refused.value.body)
-            assert "only a commit changes it" in str(refused.value.body)
+        said = [
+            _refused(partial(person.apply, other, try_only=True)),
+            _refused(partial(person.merge, full, name, space, LABELLED)),
+            _refused(partial(person.delete, full, name, space)),
+        ]
+        for verb, words in zip(("CREATE", "UPDATE", "DELETE"), said, strict=True):
+            assert f"{verb} of {kind} {name}" in words
+            assert "only a commit changes it" in words
 
 
 def test_argo_cds_own_account_is_let_through(cluster: Cluster, stable: ReleasedVersion) -> None:
     controller = Kube(ARGOCD)
-    for kind, name, namespace in _objects(cluster, stable)[:2]:
-        assert (
-            controller.apply(_live(cluster, kind, name, namespace), try_only=True)["metadata"]["name"] == name
-        )
+    for item in _rendered(cluster):
+        assert controller.apply(item, try_only=True)["metadata"]["name"] == item["metadata"]["name"]
