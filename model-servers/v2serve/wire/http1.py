@@ -74,6 +74,8 @@ class Http1(Connection):
     def take_arrived(self) -> None:
         data, self._arrived = self._arrived, b""
         if self._ahead:
+            if self._ahead > _AHEAD and not self.transport.is_closing():
+                self.transport.resume_reading()
             self._count_ahead(0)
         if len(data) <= _SLICE:
             self._feed(data)

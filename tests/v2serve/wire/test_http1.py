@@ -140,3 +140,8 @@ def test_a_caller_who_does_not_read_is_not_buffered_for_without_end() -> None:
         assert running.echo.asked < 30
         assert all(len(caller.reply().body) == 1_000_000 for _ in range(200))
         assert caller.ask(get("/after")).status == 200
+
+
+def test_large_bodies_one_after_another_are_all_read(caller: Caller) -> None:
+    for _ in range(5):
+        assert len(caller.ask(post("/", b"x" * 190_000)).body) == 190_000
