@@ -52,10 +52,6 @@ class Cluster:
 SETTLED = ("Synced", "Healthy")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs a Kubernetes cluster (make e2e)")
-
-
 @pytest.fixture(scope="session")
 def told() -> Settings:
     if why := missing():
