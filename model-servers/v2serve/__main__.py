@@ -10,6 +10,7 @@ from v2serve.artifact import ArtifactError
 from v2serve.fetch import FetchError, fetch
 from v2serve.progress import Progress
 from v2serve.settings import SettingsError, read_settings, store_of
+from v2serve.stop import stop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,8 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     # An exception instead of a silent death, so that a stopped fetch says so and leaves what a next one goes on with;
     # and the first process of a container has no default handler at all.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         return _fetch(chosen) if chosen.verb == "fetch" else _serve()
     except (ArtifactError, FetchError, SettingsError) as error:

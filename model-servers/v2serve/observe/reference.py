@@ -62,7 +62,7 @@ def _found(folder: Path, contract: Contract) -> tuple[Reference, Place] | str:
     """The reference and its place, or why there is none."""
     try:
         reference = msgspec.json.decode((folder / REFERENCE).read_bytes(), type=Reference)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return getattr(error, "strerror", None) or str(error)
     if (fault := _fault(reference)) is not None:
         return fault
