@@ -10,7 +10,7 @@ UP_GROUPS := build serve train local
 TEST_GROUPS := $(UP_GROUPS) cluster infra test check
 ALL_GROUPS := $(TEST_GROUPS)
 
-.PHONY: help up down test test-slow e2e check lock render bench fuzz soak h2spec proto images clean
+.PHONY: help up down test test-slow kind e2e check lock render bench fuzz soak h2spec proto images clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,12 @@ test: .venv/test.stamp  ## every test but the slow ones
 test-slow: .venv/test.stamp  ## the slow tests
 	@$(BIN)/python -m pytest -m "slow and not cluster"
 
+kind:  ## a kind cluster for `make e2e`: KServe, Argo CD, Traefik (needs kind, kubectl and docker)
+	@tests/e2e/cluster/kind.sh .mainline/kind.env
+
 e2e: .venv/test.stamp  ## on a cluster: images, the root Application, rollouts under load, failures (docs/kubernetes.md)
-	@$(BIN)/python -m pytest -p no:randomly -p no:cacheprovider -m cluster tests/e2e/cluster
+	@if [ -f .mainline/kind.env ]; then set -a; . .mainline/kind.env; fi; \
+	  $(BIN)/python -m pytest -p no:randomly -p no:cacheprovider -m cluster tests/e2e/cluster
 
 check: .venv/test.stamp  ## linters, types, the rendered tree and its rules, links and commands in the docs
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -8,6 +8,7 @@ from v2serve.asked import Asked
 from v2serve.codecs.rest import HEADER
 from v2serve.endpoint import JSON, Endpoint
 from v2serve.grpc import GrpcService
+from v2serve.grpc_exchange import refused
 from v2serve.metadata import Identity, model_metadata, server_metadata
 from v2serve.observe.metrics import BINARY, GRPC, REST
 from v2serve.observe.observer import Observer
@@ -82,6 +83,8 @@ class App:
         return self._readers[request.path][1](request)
 
     def refuse(self, request: Request | None, status: int, message: str) -> Answer:
+        if request is not None and self._grpc.handles(request):
+            return refused(status, message)
         endpoint: Endpoint | None = None if request is None else request.context
         headers = self._headers if endpoint is None else endpoint.json_headers
         return Answer(status, headers, error_body(message))

@@ -27,7 +27,7 @@ from v2serve.released import ModelRelease, Models, load, refuse_twins
 from v2serve.rest import RestInference
 from v2serve.settings import ModelSettings, Settings
 from v2serve.wire.exchange import WireLimits
-from v2serve.wire.server import Server, connections, listen
+from v2serve.wire.server import Server, bind, connections
 
 _LAST_REQUESTS_SECONDS = 0.15  # for callers who are connected and about to ask
 # An upload that takes longer than this after the grace is given up.
@@ -59,12 +59,12 @@ class _Wire:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises StartError, ArtifactError or FetchError before listening."""
     begin = time.perf_counter()
-    listening = _listen(settings.host, settings.port)
+    bound = _bound(settings.host, settings.port)
     wire = _Wire()
     observer = Observer(os.environ, settings.access_log, wire)
     endpoints = _endpoints(settings, observer)
     app = _app(settings, endpoints, observer)
-    wire.server = Server(app, listening, _wire_limits(settings))
+    wire.server = Server(app, bound, _wire_limits(settings))
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not visit it again
     _say(settings, time.perf_counter() - begin)
@@ -116,9 +116,10 @@ def _wire_limits(settings: Settings) -> WireLimits:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
+    """The port, ours before anything is loaded, open once all is: a probe of TCP does not say ready too early."""
     try:
-        return listen(host, port)
+        return bind(host, port)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         wrong = "V2SERVE_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "V2SERVE_HOST"

@@ -21,7 +21,9 @@ from v2serve.observe.reference import Place, Reference
 from v2serve.tensors import Array
 
 _CALLS = 8192  # that wait to be folded
-_LOOKED_AT = 128  # calls of one fold, about; of more, a random sample: 600 a second say as much, and cost less
+_LOOKED_AT = (
+    128  # calls of one fold, about; of more, a random sample: 600 a second say as much, and cost less
+)
 _BITE = 2048  # calls of one fold: a millisecond
 _HELD_BYTES = 8 << 20
 _ROWS = 20_000  # of one fold

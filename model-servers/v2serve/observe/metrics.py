@@ -36,7 +36,9 @@ _BATCHES = Family("inference_batch_size", "histogram", "Calls that went through 
 _REFUSED = Family("inference_queue_refused", "counter", "Inferences refused because the queue was full")
 _EXPIRED = Family("inference_queue_expired", "counter", "Inferences whose deadline passed in the queue")
 _CONNECTIONS = Family("v2serve_connections", "gauge", "Open connections")
-_HELD = Family("v2serve_held_bytes", "gauge", "Bytes of bodies that are received or wait for their answer")
+_HELD = Family(
+    "v2serve_held_bytes", "gauge", "Bytes received, waiting for their answer, or of answers not yet taken"
+)
 
 
 class Release(NamedTuple):

@@ -26,12 +26,18 @@ _TURNS = 100  # of the loop, for transports to say that they are closed; two or 
 _GLANCE = 0.02  # between two looks at what is left while closing
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket that is not shared; OSError if the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    listening.setblocking(False)
-    return listening
+def bind(host: str, port: int) -> socket.socket:
+    """A socket whose port is ours and refuses callers until a server starts on it; OSError if the port is taken."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _backlog(listening: socket.socket) -> int:
@@ -81,8 +87,10 @@ class Server:
         return self._hub.held
 
     async def start(self) -> None:
+        """Listen from now on; OSError if another took the port meanwhile."""
         self._loop = asyncio.get_running_loop()
         self._listening.setblocking(False)
+        self._listening.listen(_BACKLOG)
         self._hub.left = self._left
         self._set_accepting(True)
         self._tick()

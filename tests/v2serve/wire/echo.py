@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import uvloop
 
 from v2serve.wire.exchange import Answer, Request, WireLimits
-from v2serve.wire.server import Server, listen
+from v2serve.wire.server import Server, bind
 
 JSON = (("content-type", "application/json"),)
 _SLOW_AND_BIG = 5_000_000
@@ -85,7 +85,7 @@ class Running:
     def __init__(self, limits: WireLimits) -> None:
         self.echo = Echo()
         self._limits = limits
-        listening = listen("127.0.0.1", 0)
+        listening = bind("127.0.0.1", 0)
         self.port: int = listening.getsockname()[1]
         self._listening = listening
         self._ready = threading.Event()

@@ -1,11 +1,12 @@
 """The listening socket, and how many connections this process may have."""
 
 import resource
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-from v2serve.wire.server import connections, listen
+from v2serve.wire.server import bind, connections
 
 
 @pytest.fixture
@@ -17,8 +18,15 @@ def files() -> Iterator[int]:
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with listen("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use"):
-        listen("127.0.0.1", first.getsockname()[1])
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind("127.0.0.1", first.getsockname()[1])
+
+
+def test_a_port_that_is_bound_is_not_open_yet() -> None:
+    with bind("127.0.0.1", 0) as bound, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(bound.getsockname())
 
 
 def test_the_limit_of_open_files_is_raised_for_connections(files: int) -> None:
