@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from infra.declarations.environment import Environment
 from infra.declarations.model import ServedModel
 from infra.declarations.release import Release, ReleasedVersion
 from infra.declarations.repository import Repository
@@ -65,7 +66,7 @@ def promote(
         if after is not None:
             made.findings = _pass_gates(_declared(repository, model), version, release)
         say(f"copying {version.digest[:19]} to the store")
-        store = Store(store_url(places, environment.store))
+        store = store_of(places, environment)
         written = store.put(model, version.digest, registry.fetch(version))
         if after is None:
             made.restored = written
@@ -94,9 +95,11 @@ def registry_uri(places: Places, declared: str) -> str:
     return f"sqlite:///{places.registry}" if declared.startswith("mainline://") else declared
 
 
-def store_url(places: Places, declared: str) -> str:
+def store_of(places: Places, environment: Environment) -> Store:
     """`mainline://...` is the store of this checkout."""
-    return f"file://{places.store}" if declared.startswith("mainline://") else declared
+    if environment.store.startswith("mainline://"):
+        return Store(f"file://{places.store}")
+    return Store(environment.store, environment.endpoint)
 
 
 def _refuse_uncommitted(version: RegisteredVersion) -> None:

@@ -3,9 +3,8 @@
 from infra.declarations.release import ReleasedVersion
 from mainline.errors import Refusal
 from mainline.places import Places
-from mainline.promote import registry_uri, store_url
+from mainline.promote import registry_uri, store_of
 from mainline.registry import Registry
-from mainline.store import Store
 from mainline.truth import Truth
 
 Lost = list[tuple[str, ReleasedVersion]]
@@ -13,7 +12,7 @@ Lost = list[tuple[str, ReleasedVersion]]
 
 def lost(places: Places, where: Truth) -> Lost:
     """(model, version) of everything released whose bytes in the store are not what Git names."""
-    store = Store(store_url(places, where.environment.store))
+    store = store_of(places, where.environment)
     releases = where.declared(where.head()).releases
     return [
         (model, shown)
@@ -27,7 +26,7 @@ def lost(places: Places, where: Truth) -> Lost:
 def restore(places: Places, where: Truth, missing: Lost) -> None:
     """Raises Refusal for bytes that no registered version has."""
     registry = Registry(registry_uri(places, where.environment.registry))
-    store = Store(store_url(places, where.environment.store))
+    store = store_of(places, where.environment)
     for model, shown in missing:
         found = registry.with_digest(model, shown.digest)
         if found is None:

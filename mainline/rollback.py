@@ -7,9 +7,8 @@ from mainline.delivery import Decision, Delivered, deliver, ready
 from mainline.errors import Refusal
 from mainline.history import released_versions
 from mainline.places import Places
-from mainline.promote import store_url
+from mainline.promote import store_of
 from mainline.rollout import rolled_back
-from mainline.store import Store
 from mainline.truth import Truth
 
 
@@ -23,7 +22,7 @@ def rollback(places: Places, model: str, env: str, number: int | None) -> Delive
         after = _after(where, release, model, number)
         if after == release:
             return None
-        problem = Store(store_url(places, environment.store)).problem(model, after.stable.digest)
+        problem = store_of(places, environment).problem(model, after.stable.digest)
         if problem:
             raise Refusal(f"{model} version {after.stable.version} cannot serve again: {problem}")
         return Decision(after, "rollback", f"Roll back {model} in {env} to version {after.stable.version}")

@@ -17,8 +17,10 @@ _CHUNK = 1 << 20
 class Store:
     """One object store (s3, gcs, azure, file) behind one URL, through obstore."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, endpoint: str | None = None) -> None:
+        """`endpoint` is where an S3 that is not Amazon's answers; keys come from the environment (AWS_*)."""
         self.url = url.rstrip("/")
+        self._endpoint = endpoint
 
     def put(self, model: str, digest: str, artifact: Path) -> bool:
         """Copy an artifact in; True when bytes were written, False when they were there already.
@@ -90,7 +92,12 @@ class Store:
         try:
             if self.url.startswith("file://"):
                 return obstore.store.LocalStore(self.url.removeprefix("file://"), mkdir=True)
-            return obstore.store.from_url(self.url)
+            if self._endpoint is None:
+                return obstore.store.from_url(self.url)
+            plain = self._endpoint.startswith("http://")
+            return obstore.store.from_url(
+                self.url, endpoint=self._endpoint, client_options={"allow_http": plain}
+            )
         except Exception as error:
             raise _refusal(self.url, error) from error
 

@@ -11,7 +11,7 @@ from mainline.cluster.servers import servers
 from mainline.errors import Refusal
 from mainline.local.environment import Embedded
 from mainline.places import Places
-from mainline.promote import store_url
+from mainline.promote import store_of
 from mainline.servers import LocalServers, Servers, routed
 from mainline.status import roles
 from mainline.store import Store
@@ -52,7 +52,7 @@ def verify(
     head = where.head()
     repository, files = where.declared(head), where.rendered(head)
     differences = compare(render(repository, env), files)
-    store = Store(store_url(places, where.environment.store))
+    store = store_of(places, where.environment)
     live = _servers_of(places, where, context, gateway)
     found, names = [], set()
     for (name, of), release in sorted(repository.releases.items()):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mainline.errors import Refusal
 from mainline.store import Store
 from tests.mainline.artifacts import artifact
+from tests.v2serve.stores import serving
 
 
 @pytest.fixture
@@ -34,6 +35,16 @@ def test_coreutils_agree_about_what_is_stored(store, tmp_path):
 
 def test_an_unknown_digest_is_not_in_the_store(store):
     assert store.problem("iris", f"sha256:{'0' * 64}") == f"sha256:{'0' * 64} is not in the store {store.url}"
+
+
+def test_a_declared_endpoint_is_asked_instead_of_amazon(store, tmp_path, monkeypatch):
+    digest = artifact(tmp_path / "made")
+    store.put("iris", digest, tmp_path / "made")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    with serving(tmp_path / "store") as bucket:
+        remote = Store("s3://models", f"http://127.0.0.1:{bucket.port}")
+        assert remote.problem("iris", digest) is None
+        assert bucket.bodies("SHA256SUMS")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
