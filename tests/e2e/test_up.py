@@ -135,7 +135,7 @@ def test_a_route_that_was_taken_out_of_git_by_hand_shows_in_status_and_verify(ru
         assert verdict.returncode == 1
         (found,) = json.loads(verdict.stdout)
         assert "httproute-models-iris.yaml is missing" in found["rendered"]
-        assert "no answer at the gateway: HTTP 404" in found["live"]
+        assert "HTTP 404: no route for /v2/models/iris" in found["live"]
     finally:
         clone.git("revert", "--no-edit", "HEAD", folder=live)
         clone.git("push", "-q", "origin", "HEAD:main", folder=live)
