@@ -113,11 +113,13 @@ def test_a_reset_cancels_the_future(running: Running) -> None:
 def test_a_caller_who_leaves_cancels_all_its_futures(running: Running) -> None:
     with calling2(running) as caller:
         before = len(running.echo.futures)
+        noted = len(running.echo.noted)
         caller.ask(asked("/never"))
         caller.ask(asked("/never"))
         assert eventually(lambda: len(running.echo.futures) == before + 2)
     assert eventually(lambda: all(future.cancelled() for future in running.echo.futures[before:]))
-    assert eventually(lambda: running.echo.noted == [("/never", None)] * 2)
+    # The caller of another test may be noted late.
+    assert eventually(lambda: running.echo.noted[noted:].count(("/never", None)) >= 2)
 
 
 def test_a_refused_request_is_heard_and_the_connection_stays(running: Running) -> None:
