@@ -15,6 +15,6 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def caller(running: Running) -> Iterator[Caller]:
-    running.echo.noted.clear()
+    running.forget()
     with calling(running) as caller:
         yield caller

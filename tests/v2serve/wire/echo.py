@@ -114,6 +114,11 @@ class Running:
         self.loop.call_soon_threadsafe(lambda: (getattr(self.server, what)(), done.set()))
         assert done.wait(5)
 
+    def forget(self) -> None:
+        """Forget what was noted, once callers of whom something may still be noted have had time to go."""
+        eventually(lambda: self.server.connections == 0)
+        self.echo.noted.clear()
+
     def connect(self) -> socket.socket:
         caller = socket.create_connection(("127.0.0.1", self.port))
         caller.settimeout(5)

@@ -10,7 +10,7 @@ from tests.v2serve.wire.http2_caller import asked, calling2
 
 @pytest.fixture(autouse=True)
 def _nothing_noted(running: Running) -> None:
-    running.echo.noted.clear()
+    running.forget()
 
 
 def test_one_port_speaks_both(running: Running) -> None:
