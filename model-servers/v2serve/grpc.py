@@ -21,6 +21,7 @@ from v2serve.protocol import Refusal, shown
 from v2serve.released import Models
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Answer, Request
+from v2serve.wire.hub import INTERNAL
 
 _log = logging.getLogger("v2serve")
 
@@ -103,7 +104,7 @@ class GrpcService:
         if isinstance(error, Refusal):
             return refused(error.status, str(error), error.headers)
         _log.error("%s failed", request.path, exc_info=error)
-        return refused(500, "internal error; the server's log says more")
+        return refused(500, INTERNAL)
 
     def _decoded(self, request: Request, message: bytes) -> Asked | Future[Answer]:
         parsed = parse_request(message)

@@ -62,7 +62,7 @@ class OutputTensor(msgspec.Struct):
     name: str
     shape: tuple[int, ...]
     datatype: Datatype
-    data: list[Any]  # flat, row-major; the last field, for a large answer ends with it
+    data: list[Any]  # flat, row-major
 
 
 class Error(msgspec.Struct):

@@ -17,11 +17,11 @@ from v2serve.lanes import INLINE_BYTES, late
 from v2serve.protocol import Refusal, error_body, shown
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Answer, Headers, Request
+from v2serve.wire.hub import INTERNAL
 
 # A longer answer would hold up the health checks of the loop's thread.
 _INLINE_VALUES = 1 << 13
 _MICROSECONDS = 1e-6
-_INTERNAL = "internal error; the server's log says more"
 
 _log = logging.getLogger("v2serve")
 
@@ -79,7 +79,7 @@ class RestInference:
         if isinstance(error, Refusal):
             return Answer(error.status, (*headers, *error.headers), error_body(str(error)))
         _log.error("%s failed", request.path, exc_info=error)
-        return Answer(500, headers, error_body(_INTERNAL))
+        return Answer(500, headers, error_body(INTERNAL))
 
     def _call(self, endpoint: Endpoint, request: Request, body: bytes) -> RestCall:
         call = decode(body, request.headers.get(HEADER), endpoint.check, self._tensors)
