@@ -8,7 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 UP_GROUPS := build serve train local
 TEST_GROUPS := $(UP_GROUPS) cluster infra test check
-ALL_GROUPS := $(TEST_GROUPS)
+FLEET_GROUPS := $(TEST_GROUPS) fleet
+ALL_GROUPS := $(FLEET_GROUPS)
 
 .PHONY: help up down test test-slow kind e2e check lock render bench fuzz soak h2spec proto images clean
 
@@ -57,6 +58,11 @@ h2spec: .venv/test.stamp  ## HTTP/2 by the letter; needs h2spec on PATH (github.
 proto: .venv/test.stamp  ## the gRPC messages, compiled again
 	@cd model-servers/v2serve/codecs && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc --proto_path=. \
 	  --descriptor_set_out=open_inference.binpb open_inference.proto health.proto
+
+.venv/fleet.stamp: .venv/test.stamp
+	@echo "installing: fleet (torch, lightning, transformers: about 5 GB)"
+	@$(INSTALL) -r pyproject.toml $(FLEET_GROUPS:%=--group %)
+	@touch $@
 
 BUILDER := $(shell command -v buildah || command -v docker)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
