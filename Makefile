@@ -11,7 +11,7 @@ TEST_GROUPS := $(UP_GROUPS) cluster infra test check
 FLEET_GROUPS := $(TEST_GROUPS) fleet
 ALL_GROUPS := $(FLEET_GROUPS)
 
-.PHONY: help up down test test-slow kind e2e check lock render bench fuzz soak h2spec proto images clean
+.PHONY: help up fleet mlflow down test test-slow test-fleet kind e2e check lock render bench fuzz soak h2spec proto images clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,13 @@ down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
 
 test: .venv/test.stamp  ## every test but the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not fleet"
 
 test-slow: .venv/test.stamp  ## the slow tests
-	@$(BIN)/python -m pytest -m "slow and not cluster"
+	@$(BIN)/python -m pytest -m "slow and not cluster and not fleet"
+
+test-fleet: .venv/fleet.stamp  ## the tests that need torch and what else the fleet learns with
+	@$(BIN)/python -m pytest -m "fleet and not cluster"
 
 kind:  ## a kind cluster for `make e2e`: KServe, Argo CD, Traefik (needs kind, kubectl and docker)
 	@tests/e2e/cluster/kind.sh .mainline/kind.env
