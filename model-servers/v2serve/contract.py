@@ -12,12 +12,13 @@ from v2serve.protocol import Datatype, Refusal, shown
 CONTRACT = "contract.json"
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
-    """-1 stands for a dimension that the request chooses."""
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """-1 stands for a dimension that the request chooses; an optional input may be left out."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
+    optional: bool = False
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -39,6 +40,8 @@ def load_contract(folder: Path) -> Contract:
         raise ArtifactError(f"{CONTRACT}: {error}") from None
     _check_tensors("inputs", contract.inputs)
     _check_tensors("outputs", contract.outputs)
+    if given := next((tensor.name for tensor in contract.outputs if tensor.optional), None):
+        raise ArtifactError(f"{CONTRACT}: {given}: optional is of inputs; an output is always given")
     return contract
 
 
@@ -85,6 +88,7 @@ class RequestCheck:
         datatypes = {tensor.datatype for tensor in contract.inputs}
         self.datatype = datatypes.pop() if len(datatypes) == 1 else None  # of all inputs, if they share one
         self._inputs = {tensor.name: tensor for tensor in contract.inputs}
+        self._needed = [tensor.name for tensor in contract.inputs if not tensor.optional]
         self._outputs = {tensor.name: tensor for tensor in contract.outputs}
         self._all_outputs = list(contract.outputs)
 
@@ -100,7 +104,7 @@ class RequestCheck:
             _check_input(spec, tensor)
             pairs.append((spec, tensor))
         if len(pairs) != len(specs) or len(pairs) > 1:
-            _check_names([spec.name for spec, _ in pairs], specs)
+            _check_names([spec.name for spec, _ in pairs], self._needed, specs)
         return pairs
 
     def outputs(self, requested: Iterable[Named] | None) -> list[TensorSpec]:
@@ -119,13 +123,13 @@ class RequestCheck:
         return list(chosen.values())
 
 
-def _check_names(given: Sequence[str], specs: Iterable[str]) -> None:
-    """`given` are names of specifications: which of them twice, which not at all?"""
+def _check_names(given: Sequence[str], needed: Iterable[str], specs: Iterable[str]) -> None:
+    """`given` are names of specifications: which of them twice, which of the needed not at all?"""
     names = set(given)
     if len(names) < len(given):
         twice = next(name for name in given if given.count(name) > 1)
         raise Refusal(400, f"input '{twice}': given twice; give it once")
-    missing = next((name for name in specs if name not in names), None)
+    missing = next((name for name in needed if name not in names), None)
     if missing is not None:
         raise Refusal(400, f"input '{missing}': missing; the model takes {', '.join(specs)}")
 

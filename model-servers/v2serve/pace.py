@@ -63,7 +63,7 @@ class Pace:
         return values / (rows_of(feeds) or 1)
 
     def _text_bytes(self, feeds: Feeds) -> int:
-        return sum(sum(map(len, feeds[name].ravel().tolist())) for name in self._texts)
+        return sum(sum(map(len, feeds[name].ravel().tolist())) for name in self._texts if name in feeds)
 
 
 class _Point(NamedTuple):

@@ -7,9 +7,10 @@ from time import perf_counter
 
 import numpy as np
 
+from v2serve.artifact import ArtifactError
 from v2serve.call import Call
 from v2serve.code import MODEL_CODE, BadInput, Code, load_code
-from v2serve.contract import Contract, TensorSpec, load_contract
+from v2serve.contract import CONTRACT, Contract, TensorSpec, load_contract
 from v2serve.model import GraphTensor, Runtime, Session, check_graph, check_types
 from v2serve.protocol import Refusal
 from v2serve.stop import Stopped
@@ -105,7 +106,7 @@ class Pipeline:
         if not isinstance(given, dict) or not names <= given.keys() <= self._results.keys():
             wanted = ", ".join(self._results)
             raise self._broken(f"postprocess: got {_told(given)}, wanted a dict of {wanted}")
-        rows = {call.feeds[name].shape[0] for name in self._row_inputs}
+        rows = {call.feeds[name].shape[0] for name in self._row_inputs if name in call.feeds}
         return [self._output(spec, given[spec.name], rows) for spec in call.wanted]
 
     def _output(self, spec: TensorSpec, given: object, rows: set[int]) -> Array:
@@ -133,12 +134,22 @@ def load_pipeline(folder: Path, name: str, runtime: Runtime) -> Pipeline:
     session = Session(folder, runtime)
     code = load_code(folder, name)
     if code.preprocess is None:
+        _check_needed(contract)
         check_graph("inputs", contract.inputs, session.inputs)
     if code.postprocess is None:
         check_graph("outputs", contract.outputs, session.outputs)
     check_types("input", session.inputs)
     check_types("output", session.outputs)
     return Pipeline(name, contract, session, code)
+
+
+def _check_needed(contract: Contract) -> None:
+    for tensor in contract.inputs:
+        if tensor.optional:
+            raise ArtifactError(
+                f"{CONTRACT}: {tensor.name}: optional, but a graph takes all of its inputs;"
+                f" let preprocess of {MODEL_CODE} give what is missing"
+            )
 
 
 def late() -> Refusal:

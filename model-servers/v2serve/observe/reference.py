@@ -99,11 +99,11 @@ def _feature_fault(feature: FeatureReference) -> str | None:
 def find_place(reference: Reference, contract: Contract) -> Place | None:
     """One input [n, features], or inputs named as the features, each a column."""
     names = tuple(feature.name for feature in reference.features)
-    specs = {spec.name: spec for spec in contract.inputs}
+    specs = {spec.name: spec for spec in contract.inputs if not spec.optional}
     label = _label(contract) if reference.classes else (None, 0)
     if all(name in specs and _is_column(specs[name]) for name in names):
         return Place(names, *label)
-    wide = [spec.name for spec in contract.inputs if _is_matrix(spec, len(names))]
+    wide = [spec.name for spec in contract.inputs if not spec.optional and _is_matrix(spec, len(names))]
     return Place((wide[0],), *label) if len(wide) == 1 else None
 
 
