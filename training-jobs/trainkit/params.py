@@ -14,7 +14,12 @@ Section = TypeVar("Section")
 
 def read_params(section: str, kind: type[Section], folder: Path = Path()) -> Section:
     """The `section` of params.yaml as `kind`, a dataclass of int, float, bool and str fields."""
-    found = all_params(folder)[section]
+    return as_section(all_params(folder), section, kind)
+
+
+def as_section(params: Mapping[str, Mapping[str, Any]], section: str, kind: type[Section]) -> Section:
+    """The same of parameters that were read or sampled already."""
+    found = params[section]
     types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
     for name in sorted(set(found) - set(types)):
         known = ", ".join(sorted(types))

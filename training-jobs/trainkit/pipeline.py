@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -22,11 +22,11 @@ LOCK_WAIT = 60.0  # seconds
 GRACE = 5.0  # seconds between asking a process group to end and ending it
 
 
-def reproduce(job: Job, meanwhile: Callable[[], object]) -> None:
-    """`dvc repro` within the job's deadline, doing `meanwhile` beside it; its lines go to stderr."""
+def reproduce(job: Job, meanwhile: Callable[[], object], *stages: str) -> None:
+    """`dvc repro` (up to `stages`) within the job's deadline, doing `meanwhile` beside it; its lines go to stderr."""
     began = time.monotonic()
     with alone(job.folder, LOCK_WAIT) as lock:
-        child = _start(job, lock)
+        child = _start(job, lock, stages)
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         said = _Said(child.stdout)
         try:
@@ -100,10 +100,10 @@ def _acquire(handle: int, folder: Path, until: float) -> None:
             time.sleep(0.1)
 
 
-def _start(job: Job, lock: int) -> subprocess.Popen[str]:
+def _start(job: Job, lock: int, stages: Sequence[str]) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"],
+            [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *stages],
             cwd=job.folder,
             env=_environment(job.folder),
             stdout=subprocess.PIPE,
