@@ -22,7 +22,7 @@ T = TypeVar("T")
 SIZES = (10, 100, 1000)
 BUDGET_SECONDS = 5.0  # for 1,000 models
 PATIENCE = 60.0  # seconds for kustomize; inf in the table means more
-STACK = "config:\n  mainline:store: s3://models\n  mainline:registry: https://mlflow.example.com\n"
+STACK = "config:\n  mainline:cluster: existing\n  mainline:store: s3://models\n  mainline:registry: https://mlflow.example.com\n"
 PROJECT = "name: mainline\nconfig:\n  repository: {default: https://git.example.com/ml.git}\n"
 MODEL = """\
 name: {name}

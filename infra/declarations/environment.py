@@ -1,10 +1,12 @@
 """What an environment can do: data only, so that no code asks for its name."""
 
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from infra.declarations import naming
+from infra.declarations.cloud import Cloud
 from infra.declarations.declaration import Declaration, Many
 from infra.declarations.errors import MisfitError
 from infra.declarations.quantity import Cpu, Memory
@@ -12,6 +14,7 @@ from infra.declarations.scalars import (
     Autoscaler,
     Branch,
     Cluster,
+    Context,
     Drain,
     GitUrl,
     Host,
@@ -63,6 +66,8 @@ class Environment(Declaration):
 
     name: Slug
     cluster: Cluster = "eks"
+    cloud: Cloud | None = None  # what `eks` makes in AWS; other clusters make nothing there
+    context: Context | None = None  # of the kubeconfig, where `existing` installs Argo CD
     store: Store
     endpoint: Url | None = None  # of an S3 that is not Amazon's
     credentials: Slug | None = None  # the Secret, in `models` and `training`, with the store's variables
@@ -83,6 +88,25 @@ class Environment(Declaration):
     register_manifests: bool = True
     images: Images = Images()
     models: dict[Slug, ModelOverride] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _computed(cls, given: Any) -> Any:
+        """On EKS the store and the images have names that follow from the account; a stack file may say others."""
+        if not isinstance(given, dict) or given.get("cluster", "eks") != "eks":
+            return given
+        try:
+            cloud = Cloud.model_validate(given.get("cloud"))
+        except ValidationError:
+            return given  # refused with its own reason, as a field
+        return {"store": naming.store(cloud, str(given.get("name"))), **given}
+
+    @model_validator(mode="after")
+    def _has_a_cloud(self) -> Self:
+        if self.cluster == "eks" and self.cloud is None:
+            fix = "add 'mainline:cloud:', or say 'mainline:cluster: existing'"
+            raise MisfitError(("cluster",), f"{self.cluster!r} has no account to be made in; {fix}")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

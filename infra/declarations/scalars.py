@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 
-def _like(pattern: str, what: str, fix: str) -> AfterValidator:
+def like(pattern: str, what: str, fix: str) -> AfterValidator:
     """A validator of text that matches the whole pattern."""
     compiled = re.compile(pattern)
 
@@ -36,33 +36,39 @@ _REFERENCE = r"[a-z0-9][-a-z0-9._:]*(?:/[-a-z0-9._]+)*"
 # Ten characters for a digest and 17 for KServe's suffixes still fit into a DNS label of 63.
 Slug = Annotated[
     str,
-    _like(
+    like(
         r"[a-z](?:[-a-z0-9]{0,30}[a-z0-9])?",
         "a name",
         "use up to 32 of a-z, 0-9 and -, beginning with a letter",
     ),
 ]
-Sha256 = Annotated[str, _like(r"[0-9a-f]{64}", "a sha256", "write its 64 hex digits")]
-Digest = Annotated[str, _like(r"sha256:[0-9a-f]{64}", "a digest", "write 'sha256:' and 64 hex digits")]
-Commit = Annotated[str, _like(r"[0-9a-f]{7,40}", "a commit", "write its 7 to 40 hex digits, in quotes")]
-RunId = Annotated[
-    str, _like(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,63}", "a run id", "write the id that MLflow shows")
-]
+Sha256 = Annotated[str, like(r"[0-9a-f]{64}", "a sha256", "write its 64 hex digits")]
+Digest = Annotated[str, like(r"sha256:[0-9a-f]{64}", "a digest", "write 'sha256:' and 64 hex digits")]
+Commit = Annotated[str, like(r"[0-9a-f]{7,40}", "a commit", "write its 7 to 40 hex digits, in quotes")]
+RunId = Annotated[str, like(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,63}", "a run id", "write the id that MLflow shows")]
 Metric = Annotated[
-    str, _like(r"[A-Za-z][-A-Za-z0-9_.]{0,62}", "a metric", "begin with a letter, then A-Z a-z 0-9 _ . -")
+    str, like(r"[A-Za-z][-A-Za-z0-9_.]{0,62}", "a metric", "begin with a letter, then A-Z a-z 0-9 _ . -")
 ]
 FileName = Annotated[
-    str, _like(r"(?!\.)[-A-Za-z0-9._]+", "a file name", "use A-Z a-z 0-9 . _ - and no leading dot")
+    str, like(r"(?!\.)[-A-Za-z0-9._]+", "a file name", "use A-Z a-z 0-9 . _ - and no leading dot")
+]
+RelativePath = Annotated[
+    str,
+    like(
+        r"(?!\.)[-A-Za-z0-9._]+(?:/(?!\.)[-A-Za-z0-9._]+)*",
+        "a relative path",
+        "write it like 'folder/file.csv', with A-Z a-z 0-9 . _ - and no leading dots",
+    ),
 ]
 HeaderName = Annotated[
-    str, _like(r"[A-Za-z0-9][-A-Za-z0-9]{0,63}", "a header name", "write it like 'x-mainline-track'")
+    str, like(r"[A-Za-z0-9][-A-Za-z0-9]{0,63}", "a header name", "write it like 'x-mainline-track'")
 ]
 HeaderValue = Annotated[
-    str, _like(r"[-A-Za-z0-9._~/+=:]{1,256}", "a header value", "use A-Z a-z 0-9 - . _ ~ / + = : only")
+    str, like(r"[-A-Za-z0-9._~/+=:]{1,256}", "a header value", "use A-Z a-z 0-9 - . _ ~ / + = : only")
 ]
 PackageFile = Annotated[
     str,
-    _like(
+    like(
         r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*/[A-Za-z0-9_][-A-Za-z0-9._]*",
         "a file of a package",
         "write it like 'sklearn.datasets.data/iris.csv'",
@@ -70,11 +76,11 @@ PackageFile = Annotated[
 ]
 Host = Annotated[
     str,
-    _like(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+", "a host name", "write it like 'models.example.com'"),
+    like(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+", "a host name", "write it like 'models.example.com'"),
 ]
 Image = Annotated[
     str,
-    _like(
+    like(
         rf"{_REFERENCE}(?:@sha256:[0-9a-f]{{64}}|:[A-Za-z0-9_][-A-Za-z0-9_.]{{0,127}})",
         "a pinned image",
         "write 'name:tag' or 'name@sha256:<64 hex>'",
@@ -83,7 +89,7 @@ Image = Annotated[
 ]
 Store = Annotated[
     str,
-    _like(
+    like(
         r"(?:mainline|s3|gs|az|file)://[-A-Za-z0-9._/]*[A-Za-z0-9]",
         "a store",
         "write 's3://bucket/prefix' (or gs, az, file, mainline) without a slash at the end",
@@ -91,7 +97,7 @@ Store = Annotated[
 ]
 GitUrl = Annotated[
     str,
-    _like(
+    like(
         r"(?:https|ssh|file)://(?![^/]*:[^/]*@)[^\s]+|[-A-Za-z0-9._]+@[-A-Za-z0-9.]+:[^\s]+",
         "a Git address",
         "write 'https://host/team/repository.git' without a password",
@@ -99,14 +105,22 @@ GitUrl = Annotated[
 ]
 Url = Annotated[
     str,
-    _like(
+    like(
         r"[a-z][-a-z0-9+.]*://(?![^/]*@)[^\s]+",
         "an address",
         "write 'https://host/path' without a user or password",
     ),
 ]
 Branch = Annotated[
-    str, _like(r"(?!-)(?!.*\.\.)[-A-Za-z0-9._/]+(?<!/)", "a branch", "write its name, such as 'main'")
+    str, like(r"(?!-)(?!.*\.\.)[-A-Za-z0-9._/]+(?<!/)", "a branch", "write its name, such as 'main'")
+]
+Subject = Annotated[
+    str,
+    like(
+        r"[A-Za-z][-A-Za-z0-9:._]*(?:/[-A-Za-z0-9:._]*)*\*?",
+        "an object",
+        "write 'Kind/namespace/name', with * at its end for everything that begins so",
+    ),
 ]
 Sentence = Annotated[str, AfterValidator(_one_line)]
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -114,5 +128,8 @@ Replicas = Annotated[int, Field(ge=1, le=1000)]
 Drain = Annotated[int, Field(ge=1, le=600)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Context = Annotated[
+    str, like(r"[A-Za-z0-9][-A-Za-z0-9_.:/@+]{0,252}", "a context", "write its name as kubectl shows it")
+]
 Cluster = Literal["embedded", "existing", "eks"]
 Autoscaler = Literal["hpa", "none"]

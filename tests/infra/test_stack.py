@@ -93,8 +93,13 @@ def test_a_bad_store_is_refused(store: str, reason: str) -> None:
 
 
 def test_a_stack_without_a_store_is_refused() -> None:
-    found = problems(tree(stack=edited(STACK, f"{STORE}\n", "")))
+    found = problems(tree(stack=f"{edited(STACK, f'{STORE}\n', '')}  mainline:cluster: existing\n"))
     assert f"{STACK_PATH}:1: store: is missing; add 'store:'" in found
+
+
+def test_the_store_of_an_environment_in_aws_is_named_after_its_account() -> None:
+    own = load(tree(stack=edited(STACK, f"{STORE}\n", ""))).environments["dev"]
+    assert own.store == "s3://mainline-dev-models-111111111111"
 
 
 def test_what_pulumi_writes_into_a_stack_file_is_accepted() -> None:

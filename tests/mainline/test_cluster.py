@@ -395,7 +395,7 @@ def test_the_context_is_the_named_one_then_that_of_the_environment_then_the_curr
 
 def test_a_stack_that_sizes_a_model_is_read_by_itself(tmp_path):
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
-    stack = "config:\n  mainline:store: s3://m\n  mainline:registry: https://m.example.com\n"
+    stack = "config:\n  mainline:cluster: existing\n  mainline:store: s3://m\n  mainline:registry: https://m.example.com\n"
     (tmp_path / "Pulumi.big.yaml").write_text(
         f"{stack}  mainline:models: {{iris: {{replicas: {{max: 8}}}}}}\n"
     )

@@ -88,13 +88,17 @@ def test_every_object_of_every_environment_is_accepted_by_the_server(
     figures.append(f"no definition in this cluster: {', '.join(sorted(unknown)) or 'none'}")
 
 
+def _without_store(text: str) -> str:
+    return re.sub(r"\n  mainline:store: \S+", "", text)
+
+
 def _everything() -> dict[str, list[Item]]:
     """What this repository renders for each environment, each with a canary, and with a release that stands by.
 
     From this cluster's store, because its policies let no other in.
     """
     tree = {
-        path: re.sub(r"(mainline:store): \S+", r"\1: s3://models", text)
+        path: re.sub(r"^config:$", "config:\n  mainline:store: s3://models", _without_store(text), flags=re.M)
         for path, text in read_tree(ROOT).items()
     }
     release = Release(
