@@ -1,0 +1,61 @@
+"""The recommender as an ONNX graph: which films of the catalogue were seen -> the best of the others."""
+
+import numpy as np
+import onnx
+from model import Recommender
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+LONGEST = 100  # places that a list may have
+
+
+def recommender_graph(model: Recommender) -> bytes:
+    """`films` INT64 [u], `history` FP32 [n, u], `seen` BOOL [n, items] -> `best` INT64 and `score` FP32 [n, longest], `personalized` BOOL [n].
+
+    `films` are the columns that any of the n users has seen: only their rows of the weights are read, which is what
+    makes one user cheap. A history that says nothing leaves the popularity.
+    """
+    size = len(model.known.items)
+    longest = min(LONGEST, size)
+    constants = {
+        "weights": model.weights,
+        "popularity": model.popularity,
+        "never": np.array(-np.inf, np.float32),
+        "zero": np.array(0, np.float32),
+        "longest": np.array([longest], np.int64),
+        "rows": np.array([1], np.int64),
+    }
+    graph = helper.make_graph(
+        _nodes(),
+        "recommender",
+        [
+            helper.make_tensor_value_info("films", TensorProto.INT64, ["films"]),
+            helper.make_tensor_value_info("history", TensorProto.FLOAT, ["batch", "films"]),
+            helper.make_tensor_value_info("seen", TensorProto.BOOL, ["batch", size]),
+        ],
+        [
+            helper.make_tensor_value_info("best", TensorProto.INT64, ["batch", longest]),
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch", longest]),
+            helper.make_tensor_value_info("personalized", TensorProto.BOOL, ["batch"]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    made.producer_name = "trainkit"
+    onnx.checker.check_model(made, full_check=True)
+    return made.SerializeToString(deterministic=True)
+
+
+def _nodes() -> list[onnx.NodeProto]:
+    steps = (
+        ("Gather", ["weights", "films"], ["near"], {"axis": 0}),
+        ("MatMul", ["history", "near"], ["taste"], {}),
+        ("Abs", ["taste"], ["strength"], {}),
+        ("ReduceMax", ["strength"], ["strongest"], {"axes": [1], "keepdims": 1}),
+        ("Greater", ["strongest", "zero"], ["known"], {}),
+        ("Squeeze", ["known", "rows"], ["personalized"], {}),
+        ("Where", ["known", "taste", "popularity"], ["likely"], {}),
+        ("Where", ["seen", "never", "likely"], ["open"], {}),
+        ("TopK", ["open", "longest"], ["score", "best"], {"axis": 1}),
+    )
+    return [helper.make_node(kind, *ends, name=ends[1][0], **more) for kind, *ends, more in steps]
