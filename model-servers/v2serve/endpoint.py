@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from v2serve.call import Call
 from v2serve.codecs.release import ReleaseName
 from v2serve.contract import Contract, RequestCheck
+from v2serve.explain.explainer import asks
 from v2serve.lanes import Lane, Result
 from v2serve.observe.observer import Observer, Watched
+from v2serve.protocol import Refusal
 from v2serve.released import Served
 from v2serve.tensors import Array
 from v2serve.wire.exchange import Headers, Request
@@ -33,6 +35,10 @@ class Endpoint:
         self.lane: Lane = served.lane
         self.infer: Callable[[Call], Result] = served.infer
         self.run_now: Callable[[Call], Sequence[Array]] = served.run_now
+        self._run_plain = served.run_now
+        self._explainer = served.explainer
+        if served.explainer is not None:
+            self.infer, self.run_now = self._infer, self._run_now
         self.json_headers: Headers = (("content-type", JSON), ("x-model-digest", served.digest))
         self.binary_headers: Headers = (("content-type", BINARY), ("x-model-digest", served.digest))
         self.watched = watched
@@ -53,6 +59,29 @@ class Endpoint:
         """This request is an inference of this model."""
         request.context = self
         self._observer.begin(self.watched)
+
+    def check_parameters(self, call: Call) -> None:
+        """Refusal 400 for a wish to be explained that is none, or that this model cannot grant."""
+        if not asks(call.parameters):
+            return
+        if self._explainer is None:
+            raise Refusal(
+                400, f"parameter explain: the artifact of {self.name} has no explain.json; leave it out"
+            )
+        self._explainer.admit(call)
+
+    def _infer(self, call: Call) -> Result:
+        """An explanation asks the model many times: never in the thread of the event loop."""
+        explainer = self._explainer
+        if explainer is None or not asks(call.parameters):
+            return self.lane.run(call)
+        return self.lane.work(lambda: explainer.run(call), call.deadline)
+
+    def _run_now(self, call: Call) -> Sequence[Array]:
+        explainer = self._explainer
+        if explainer is None or not asks(call.parameters):
+            return self._run_plain(call)
+        return explainer.run(call)
 
     def note(self, call: Call, arrays: Sequence[Array]) -> None:
         """In the thread of the event loop. An answer that is there is not lost because nobody could count it."""

@@ -115,6 +115,8 @@ class GrpcService:
         timeout = request.headers.get("grpc-timeout")
         if timeout is not None:
             call.deadline = request.begin + seconds(timeout)
+        if call.parameters:
+            endpoint.check_parameters(call)
         asked = Asked(request, endpoint, call, self)
         if len(message) <= INLINE_BYTES:
             return asked

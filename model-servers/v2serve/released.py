@@ -9,6 +9,8 @@ from v2serve.batch_lane import BatchLane
 from v2serve.batches import check_batchable, rehearse
 from v2serve.call import Call
 from v2serve.contract import RequestCheck
+from v2serve.explain.explainer import Explainer
+from v2serve.explain.plan import PLAN, load_plan
 from v2serve.lanes import InlineLane, Lane, LaneLimits, Result, ThreadLane
 from v2serve.model import Runtime
 from v2serve.pace import INLINE_SECONDS, Pace, measured
@@ -36,6 +38,7 @@ class Served:
         "check",
         "contract",
         "digest",
+        "explainer",
         "infer",
         "lane",
         "name",
@@ -45,13 +48,21 @@ class Served:
         "version",
     )
 
-    def __init__(self, release: ModelRelease, pipeline: Pipeline, lane: Lane, seconds: float) -> None:
+    def __init__(
+        self,
+        release: ModelRelease,
+        pipeline: Pipeline,
+        lane: Lane,
+        seconds: float,
+        explainer: Explainer | None = None,
+    ) -> None:
         self.name, self.version, self.digest, self.run = release[:4]
         self.contract = pipeline.contract
         self.check = RequestCheck(pipeline.contract)
         self.lane = lane
         self.infer: Callable[[Call], Result] = lane.run
         self.run_now: Callable[[Call], Sequence[Array]] = pipeline.run  # for a thread of the lane
+        self.explainer = explainer
         self.seconds = seconds  # of its golden request
 
     @property
@@ -73,7 +84,28 @@ def load(release: ModelRelease, limits: LaneLimits, runtime: Runtime) -> Served:
     if limits.max_batch > 1:
         longest = max(seconds, rehearse(pipeline, calls, limits.max_batch))
     check_stop()
-    return Served(release, pipeline, choose_lane(pipeline, limits, longest, calls), seconds)
+    lane = choose_lane(pipeline, limits, longest, calls)
+    return Served(
+        release,
+        pipeline,
+        lane,
+        seconds,
+        _explainer(release.folder, pipeline, calls, limits.deadline_seconds / 2),
+    )
+
+
+def _explainer(folder: Path, pipeline: Pipeline, calls: Sequence[Call], seconds: float) -> Explainer | None:
+    """Tried on the golden requests: what cannot be explained there can be explained nowhere."""
+    plan = load_plan(folder, pipeline.contract)
+    if plan is None:
+        return None
+    explainer = Explainer(pipeline, plan)
+    try:
+        explainer.rehearse(calls, seconds)
+    except Refusal as refusal:
+        raise ArtifactError(f"{PLAN}: a golden request cannot be explained: {refusal}") from refusal
+    check_stop()
+    return explainer
 
 
 def lane_kind(limits: LaneLimits, seconds: float, has_code: bool) -> str:

@@ -86,6 +86,7 @@ class RestInference:
         request.call_id = call.id
         if call.parameters:
             call.deadline = _deadline(call.parameters, request.begin)
+            endpoint.check_parameters(call)
         return call
 
     def _elsewhere(self, endpoint: Endpoint, request: Request) -> Future[Answer]:
