@@ -29,8 +29,9 @@ wrk.method = 'POST'
 FIELDS
 wrk.body = io.open('BODY', 'rb'):read('*a')
 done = function(summary, latency)
-    io.write(string.format('RESULT %d %d %d %d %d', summary.requests, summary.duration, latency:percentile(50),
-        latency:percentile(99), summary.errors.status + summary.errors.read + summary.errors.timeout))
+    io.write(string.format('RESULT %d %d %d %d %d %d', summary.requests, summary.duration, latency:percentile(50),
+        latency:percentile(95), latency:percentile(99),
+        summary.errors.status + summary.errors.read + summary.errors.timeout))
 end
 """
 
@@ -41,6 +42,7 @@ class Load:
 
     per_second: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     failed: int
 
@@ -176,8 +178,8 @@ class Round:
         elapsed = time.perf_counter() - begin
         if not self._taken:
             raise SystemExit("no request was answered")
-        p50, p99 = np.quantile(self._taken, (0.5, 0.99)) * 1e3
-        return Load(len(self._taken) / elapsed, float(p50), float(p99), self._failed)
+        p50, p95, p99 = (np.quantile(self._taken, (0.5, 0.95, 0.99)) * 1e3).tolist()
+        return Load(len(self._taken) / elapsed, p50, p95, p99, self._failed)
 
     def _caller(self) -> Caller | Stream:
         if self._plan.grpc_path:
@@ -250,11 +252,11 @@ def _wrk(plan: Plan, message: bytes) -> Load:
         said = subprocess.run(
             ["taskset", "-c", "1", *command, url], capture_output=True, text=True, check=False
         )
-    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said.stdout)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", said.stdout)
     if found is None:
         raise SystemExit(f"the load failed: {said.stdout[-300:]}{said.stderr[-300:]}")
-    requests, micros, p50, p99, failed = map(int, found.groups())
-    return Load(requests / micros * 1e6, p50 / 1e3, p99 / 1e3, failed)
+    requests, micros, p50, p95, p99, failed = map(int, found.groups())
+    return Load(requests / micros * 1e6, p50 / 1e3, p95 / 1e3, p99 / 1e3, failed)
 
 
 def main() -> None:

@@ -12,11 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from benchmarks.artifacts import Benched
+from typing import Any, Protocol
 
 _START_SECONDS = 60.0
+
+
+class Artifact(Protocol):
+    """What is served: its name, its digest, and the folder of its bytes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Running:
 
 
 @contextmanager
-def running(server: str, model: Benched, **told: str) -> Iterator[Running]:
+def running(server: str, model: Artifact, **told: str) -> Iterator[Running]:
     """`server` is v2serve, bare (v2serve without observation), kserve or noop; `told` are more variables of v2serve."""
     port, grpc_port = _free_port(), _free_port()
     begin = time.perf_counter()
@@ -59,14 +68,14 @@ def running(server: str, model: Benched, **told: str) -> Iterator[Running]:
             process.wait()
 
 
-def _command(server: str, model: Benched, port: int, grpc_port: int) -> list[str]:
+def _command(server: str, model: Artifact, port: int, grpc_port: int) -> list[str]:
     if server == "v2serve":
         return [sys.executable, "-m", "v2serve", "serve"]
     folder = str(model.folder)
     return [sys.executable, "-m", "benchmarks.servers", server, folder, str(port), str(grpc_port)]
 
 
-def _environment(model: Benched, port: int) -> dict[str, str]:
+def _environment(model: Artifact, port: int) -> dict[str, str]:
     return {
         "V2SERVE_MODEL_NAME": model.name,
         "V2SERVE_MODEL_DIGEST": model.digest,
