@@ -7,21 +7,29 @@ from pydantic import Field, model_validator
 from infra.declarations.declaration import Declaration, Many
 from infra.declarations.errors import MisfitError
 from infra.declarations.model import Resources
-from infra.declarations.scalars import FileName, PackageFile, Sha256, Slug, Url
+from infra.declarations.scalars import FileName, PackageFile, RelativePath, Sentence, Sha256, Slug, Url
 
 
 class Data(Declaration):
-    """A file that the job learns from; its bytes come from an installed package or from an address."""
+    """A file that the job learns from: of a package, of an address, or derived from what a page offers (`source`).
+
+    `mirror` is its path below the folder that a mirror is, where that is not its name.
+    """
 
     name: FileName
     sha256: Sha256
     package: PackageFile | None = None
     url: Url | None = None
+    source: Url | None = None
+    mirror: RelativePath | None = None
+    licence: Sentence | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.package is None) == (self.url is None):
-            raise MisfitError(("name",), f"{self.name!r} needs one source; write either package or url")
+        if [self.package, self.url, self.source].count(None) != 2:
+            raise MisfitError(
+                ("name",), f"{self.name!r} needs one source; write one of package, url and source"
+            )
         return self
 
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "mainline": ("infra", "mainline", "monitoring", "policies", "v2serve.artifact"),
     "model-servers/v2serve": ("v2serve",),
     "training-jobs/trainkit": ("trainkit",),
+    "training-jobs/trainkit/release.py": ("trainkit", "v2serve"),
 }
 PURE = {
     "infra/declarations": {"pydantic", "pydantic_core", "yaml"},

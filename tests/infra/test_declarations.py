@@ -139,12 +139,12 @@ JOBS = {
     "no source": (
         ", package: sklearn.datasets.data/iris.csv",
         "",
-        "5: data[0].name: 'iris.csv' needs one source; write either package or url",
+        "5: data[0].name: 'iris.csv' needs one source; write one of package, url and source",
     ),
     "two sources": (
         "package: s",
         "url: 'https://example.com/a', package: s",
-        "needs one source; write either",
+        "needs one source; write one of",
     ),
     "an address with a password": (
         "package: sklearn.datasets.data/iris.csv",
@@ -155,6 +155,21 @@ JOBS = {
         "name: iris.csv",
         "name: ../iris.csv",
         "data[0].name: '../iris.csv' is not a file name",
+    ),
+    "a mirror's path that leaves it": (
+        "package: s",
+        "mirror: data/../../x, package: s",
+        "data[0].mirror: 'data/../../x' is not a relative path; write it like 'folder/file.csv'",
+    ),
+    "an absolute path of the mirror": (
+        "package: s",
+        "mirror: /etc/passwd, package: s",
+        "data[0].mirror: '/etc/passwd' is not a relative path",
+    ),
+    "a source that is no address": (
+        "package: sklearn.datasets.data/iris.csv",
+        "source: Fisher",
+        "data[0].source: 'Fisher' is not an address",
     ),
     "no data": (
         JOB[JOB.index("  - {") :],
@@ -243,6 +258,21 @@ def test_a_bad_release_is_refused_with_its_line_and_its_fix(old: str, new: str, 
     files[RELEASE_PATH] = edited(files[RELEASE_PATH], old, new)
     found = problems(files)
     assert any(line.startswith(f"{RELEASE_PATH}:") and reason in line for line in found), found
+
+
+def test_derived_data_is_declared_with_its_page_its_path_in_the_mirror_and_its_licence() -> None:
+    text = edited(
+        JOB,
+        "package: sklearn.datasets.data/iris.csv",
+        "source: 'https://a.example/iris', mirror: flowers/iris.csv, licence: CC BY 4.0",
+    )
+    (data,) = load(tree(job=text)).jobs["iris"].data
+    assert (data.source, data.mirror, data.licence) == (
+        "https://a.example/iris",
+        "flowers/iris.csv",
+        "CC BY 4.0",
+    )
+    assert (data.package, data.url) == (None, None)
 
 
 def test_an_invalid_release_cannot_be_constructed_either() -> None:

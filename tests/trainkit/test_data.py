@@ -8,8 +8,11 @@ import pytest
 
 from tests.trainkit.toy import CSV, CSV_SHA256, declare
 from trainkit import data
+from trainkit.__main__ import main
 from trainkit.errors import TrainError
 from trainkit.job import Job, read_job
+
+DERIVED = {"name": "a.csv", "sha256": CSV_SHA256, "source": "https://data.example/page"}
 
 
 @pytest.fixture
@@ -23,6 +26,35 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_mirror_is_asked_first(job: Job, mirror: Path) -> None:
     (mirror / "toy.csv").write_bytes(CSV)
     assert [path.read_bytes() for path in data.fetch(job)] == [CSV]
+
+
+def test_the_mirror_is_asked_for_the_path_that_is_declared(tmp_path: Path, mirror: Path) -> None:
+    (mirror / "set").mkdir()
+    (mirror / "set/first.csv").write_bytes(CSV)
+    job = read_job(declare(tmp_path, data=[{**DERIVED, "mirror": "set/first.csv"}]))
+    assert [path.name for path in data.fetch(job)] == ["a.csv"]
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_derived_bytes_that_no_mirror_has_are_told_with_digest_and_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirrored: bool
+) -> None:
+    monkeypatch.delenv(data.MIRROR, raising=False)
+    if mirrored:
+        monkeypatch.setenv(data.MIRROR, str(tmp_path))
+    where = f"it is not in {tmp_path}" if mirrored else "MAINLINE_DATASETS is not set"
+    reason = rf"a\.csv: nobody offers these bytes \(sha256 {CSV_SHA256}\), .* https://data\.example/page: .*{where}"
+    with pytest.raises(TrainError, match=reason):
+        data.fetch(read_job(declare(tmp_path, data=[DERIVED])))
+
+
+def test_the_licence_is_shown_when_data_is_fetched(
+    tmp_path: Path, mirror: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mirror / "a.csv").write_bytes(CSV)
+    folder = declare(tmp_path, data=[{**DERIVED, "licence": "CC BY 4.0"}])
+    assert main(["fetch", str(folder)]) == 0
+    assert capsys.readouterr().out == "toy fetch: a.csv verified; licence: CC BY 4.0\n"
 
 
 def test_a_packaged_file_is_read_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

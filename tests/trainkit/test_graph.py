@@ -9,7 +9,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.trainkit.toy import SCHEMA, good_table
 from trainkit.errors import TrainError
-from trainkit.export import Limits, contract, golden
+from trainkit.export import Export, Limits, as_release
+from trainkit.golden import Tensor
 from trainkit.graph import classifier_graph, infer, tensors, with_probability_of
 from trainkit.parity import check_parity
 
@@ -24,11 +25,11 @@ def forest() -> RandomForestClassifier:
 def test_a_forest_answers_labels_and_probabilities_for_any_batch() -> None:
     model, good = forest(), good_table()
     graph = classifier_graph(model, 2, "toy")
-    assert tensors(graph.graph.input) == [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}]
-    assert tensors(graph.graph.output) == [
-        {"name": "label", "datatype": "BYTES", "shape": [-1]},
-        {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
-    ]
+    assert tensors(graph.graph.input) == (Tensor("features", "FP32", (-1, 2)),)
+    assert tensors(graph.graph.output) == (
+        Tensor("label", "BYTES", (-1,)),
+        Tensor("probabilities", "FP32", (-1, 2)),
+    )
     for rows in (1, 40):
         answers = infer(graph.SerializeToString(), good.features[:rows])
         assert answers["label"].tolist() == model.predict(good.features[:rows]).tolist()
@@ -41,7 +42,7 @@ def test_a_regression_answers_one_probability_a_row() -> None:
     good = good_table()
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(good.features, good.labels)
     graph = with_probability_of(classifier_graph(model, 2, "toy"), 1)
-    assert [output["name"] for output in tensors(graph.graph.output)] == ["label", "probability"]
+    assert [output.name for output in tensors(graph.graph.output)] == ["label", "probability"]
     answers = infer(graph.SerializeToString(), good.features)
     assert answers["probability"].shape == (40,)
     np.testing.assert_allclose(answers["probability"], model.predict_proba(good.features)[:, 1], atol=1e-6)
@@ -53,24 +54,21 @@ def test_equal_models_have_equal_bytes() -> None:
 
 
 def test_the_contract_is_read_from_the_graph() -> None:
-    found = contract("toy-model", classifier_graph(forest(), 2, "toy"), SCHEMA)
-    assert (found["name"], found["platform"]) == ("toy-model", "onnxruntime_onnx")
-    assert found["parameters"] == {"features": ["length", "width"], "labels": ["no", "yes"]}
-
-
-def test_the_golden_answer_is_what_the_golden_request_gets() -> None:
-    content = classifier_graph(forest(), 2, "toy").SerializeToString()
-    document = golden(content, good_table(), Limits(golden_rows=3, tolerance=1e-5))
-    (asked,) = document["request"]["inputs"]
-    assert (asked["name"], asked["datatype"], asked["shape"]) == ("features", "FP32", [3, 2])
-    features = np.array(asked["data"], dtype=np.float32).reshape(3, 2)
-    label, probabilities = document["response"]["outputs"]
-    answers = infer(content, features)
-    assert label["data"] == answers["label"].tolist()
-    assert (
-        np.array(probabilities["data"], dtype=np.float32).tolist()
-        == answers["probabilities"].ravel().tolist()
+    good, model = good_table(), forest()
+    handed = Export(
+        graph=classifier_graph(model, 2, "toy"),
+        table=good,
+        schema=SCHEMA,
+        labels=model.predict(good.features),
+        scores={"probabilities": model.predict_proba(good.features)},
+        about={},
+        method="",
     )
+    release = as_release(handed, Limits(golden_rows=3, tolerance=1e-5))
+    assert release.outputs == tensors(handed.graph.graph.output)
+    assert release.parameters == {"features": ["length", "width"], "labels": ["no", "yes"]}
+    assert release.golden[0]["features"].shape == (3, 2)
+    assert (release.parity.rows, release.parity.largest_difference < 1e-6) == (40, True)
 
 
 def test_a_probability_that_differs_from_the_source_stops_the_export() -> None:

@@ -13,6 +13,7 @@ from trainkit.job import read_job
 from trainkit.params import all_params, flat, read_params
 
 FILE = {"name": "a.csv", "sha256": CSV_SHA256, "url": "https://data.example/a.csv"}
+DERIVED = {"name": "a.csv", "sha256": CSV_SHA256, "source": "https://data.example/page"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,19 @@ def test_a_declaration_is_read_with_its_data_and_deadline(tmp_path: Path) -> Non
     assert job.path_of(job.data[0]) == job.folder / "data/toy.csv"
 
 
+def test_a_file_is_in_the_mirror_under_its_name_unless_told(tmp_path: Path) -> None:
+    told = {
+        **DERIVED,
+        "name": "b.csv",
+        "mirror": "set/part.1/b.csv",
+        "licence": "CC BY 4.0 (the authors' page)",
+    }
+    plain, moved = read_job(declare(tmp_path, data=[FILE, told])).data
+    assert (plain.mirror, plain.licence, plain.source) == ("a.csv", None, None)
+    assert (moved.mirror, moved.licence) == ("set/part.1/b.csv", "CC BY 4.0 (the authors' page)")
+    assert (moved.source, moved.url) == ("https://data.example/page", None)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -41,12 +55,23 @@ def test_a_declaration_is_read_with_its_data_and_deadline(tmp_path: Path) -> Non
         ({"data": []}, "data is empty"),
         ({"data": ["a.csv"]}, "data must be a mapping of names to values, not str"),
         ({"data": [FILE, FILE]}, "data has two files named 'a.csv'"),
-        ({"data": [{**FILE, "package": "p/a.csv"}]}, "either package: or url:, exactly one"),
-        ({"data": [{"name": "a.csv", "sha256": CSV_SHA256}]}, "either package: or url:, exactly one"),
+        ({"data": [{**FILE, "package": "p/a.csv"}]}, "one of package:, url: and source:, exactly one"),
+        (
+            {"data": [{"name": "a.csv", "sha256": CSV_SHA256}]},
+            "one of package:, url: and source:, exactly one",
+        ),
         ({"data": [{**FILE, "url": "http://data.example/a.csv"}]}, "only https:// is fetched"),
         ({"data": [{**FILE, "sha256": 12}]}, "sha256 is 12; write the 64 lower-case hex digits"),
         ({"data": [{**FILE, "name": "../a.csv"}]}, "name is '../a.csv'; write a plain file name"),
         ({"data": [{**FILE, "md5": "x"}]}, "data: unknown field 'md5'"),
+        ({"data": [{**FILE, "source": "https://a.example"}]}, "package:, url: and source:, exactly one"),
+        ({"data": [{**DERIVED, "source": "http://a.example"}]}, "source is 'http://a.example'; only https"),
+        ({"data": [{**FILE, "mirror": "../a.csv"}]}, "mirror is '../a.csv'; write a path below the mirror's"),
+        ({"data": [{**FILE, "mirror": "a/../../b.csv"}]}, "mirror is 'a/../../b.csv'; write a path below"),
+        ({"data": [{**FILE, "mirror": "/etc/passwd"}]}, "mirror is '/etc/passwd'; write a path below"),
+        ({"data": [{**FILE, "mirror": None}]}, "mirror is None; write a path below"),
+        ({"data": [{**FILE, "licence": "two\nlines"}]}, "licence is 'two\\nlines'; write one line of text"),
+        ({"data": [{**FILE, "licence": ""}]}, "licence is ''; write one line of text"),
     ],
 )
 def test_a_wrong_declaration_is_refused_by_field_and_value(

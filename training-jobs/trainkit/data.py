@@ -64,15 +64,24 @@ def verify(path: Path, data: DataFile, origin: str = "") -> None:
 def _bring(data: DataFile, to: Path) -> str:
     """Write the bytes to `to`, unverified; returns where they came from."""
     mirror = os.environ.get(MIRROR)
-    if mirror and (Path(mirror) / data.name).is_file():
-        shutil.copyfile(Path(mirror) / data.name, to)
-        return f"the mirror {Path(mirror) / data.name}"
+    if mirror and (Path(mirror) / data.mirror).is_file():
+        shutil.copyfile(Path(mirror) / data.mirror, to)
+        return f"the mirror {Path(mirror) / data.mirror}"
     if data.package is not None:
         to.write_bytes(_packaged(data, data.package))
         return f"the package resource {data.package}"
-    assert data.url is not None  # noqa: S101 - read_job gives exactly one of the two
+    if data.url is None:
+        raise TrainError(_only_mirrored(data, mirror))
     _download(data, data.url, to)
     return data.url
+
+
+def _only_mirrored(data: DataFile, mirror: str | None) -> str:
+    where = f"it is not in {mirror}" if mirror else f"{MIRROR} is not set"
+    return (
+        f"{data.name}: nobody offers these bytes (sha256 {data.sha256}), they are derived from {data.source}: "
+        f"make them as docs/training.md says, put them at {data.mirror} below a folder and set {MIRROR} to it ({where})"
+    )
 
 
 def _packaged(data: DataFile, resource: str) -> bytes:
@@ -82,7 +91,7 @@ def _packaged(data: DataFile, resource: str) -> bytes:
     except (ModuleNotFoundError, FileNotFoundError):
         raise TrainError(
             f"{data.name}: {resource} is not installed (wanted sha256 {data.sha256}): "
-            f"install {package.split('.')[0]}, or put the file into a folder and set {MIRROR} to it"
+            f"install {package.split('.')[0]}, or put it at {data.mirror} below a folder and set {MIRROR} to it"
         ) from None
 
 
@@ -95,7 +104,8 @@ def _download(data: DataFile, url: str, to: Path) -> None:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise TrainError(
-            f"{data.name}: {url} cannot be fetched ({reason}): put the file into a folder and set {MIRROR} to it"
+            f"{data.name}: {url} cannot be fetched ({reason}): "
+            f"put it at {data.mirror} below a folder and set {MIRROR} to it"
         ) from None
 
 

@@ -1,26 +1,19 @@
-"""Write the artifact of a classifier: graph, contract, golden answer, reference, card, evidence, sums."""
+"""The Release of a classifier of tables: its contract from the graph, golden rows spread over the table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trainkit.artifact import emptied, write_sums
-from trainkit.card import model_card
-from trainkit.documents import read_json, rounded, shortest, write_json
+from trainkit.card import feature_table
 from trainkit.graph import infer, tensors
-from trainkit.job import read_job
-from trainkit.params import all_params
 from trainkit.parity import check_parity
 from trainkit.reference import reference
-from trainkit.stage import ARTIFACT, METRICS
+from trainkit.release import Parity, Release, write_release
 from trainkit.table import Schema, Table
-
-PLATFORM = "onnxruntime_onnx"
 
 
 @dataclass(frozen=True)
@@ -46,62 +39,25 @@ class Export:
 
 def export_artifact(export: Export, limits: Limits) -> str:
     """Write `artifact/` in the job's folder, the current one; a line with the digest and the parity."""
-    job, content = read_job(Path()), export.graph.SerializeToString(deterministic=True)
+    return write_release(as_release(export, limits))
+
+
+def as_release(export: Export, limits: Limits) -> Release:
+    """Checked against the source on all rows; the contract is read from the graph, so the two cannot differ."""
+    content, schema = export.graph.SerializeToString(deterministic=True), export.schema
     answers = infer(content, export.table.features)
     largest = check_parity(answers, export.labels, dict(export.scores), limits.tolerance)
-    evidence = {
-        "job": job.name,
-        "method": export.method,
-        "metrics": read_json(METRICS, "run the stage evaluate first (dvc repro)"),
-        "rows": len(export.table),
-        "data": job.digests(),
-        "params": all_params(Path()),
-        "parity": {"largest_difference": rounded(largest, 9), "tolerance": limits.tolerance},
-    }
-    digest = _write(job.model, content, export, evidence, limits)
-    return f"{digest}, largest difference from the source {largest:.1e} of {limits.tolerance:g} allowed"
-
-
-def _write(model: str, content: bytes, export: Export, evidence: dict[str, Any], limits: Limits) -> str:
-    folder = emptied(ARTIFACT)
-    (folder / "model.onnx").write_bytes(content)
-    write_json(folder / "contract.json", contract(model, export.graph, export.schema))
-    write_json(folder / "golden.json", golden(content, export.table, limits))
-    write_json(folder / "reference.json", reference(export.table, export.schema))
-    write_json(folder / "evidence.json", evidence)
-    card = model_card(export.about, export.schema, evidence["metrics"], evidence)
-    (folder / "model-card.md").write_text(card, encoding="utf-8")
-    return write_sums(folder)
-
-
-def contract(model: str, graph: onnx.ModelProto, schema: Schema) -> dict[str, Any]:
-    """V2 model metadata, read from the graph itself: the two cannot differ."""
-    return {
-        "name": model,
-        "platform": PLATFORM,
-        "inputs": tensors(graph.graph.input),
-        "outputs": tensors(graph.graph.output),
-        "parameters": {"features": list(schema.names), "labels": sorted(schema.classes)},
-    }
-
-
-def golden(content: bytes, table: Table, limits: Limits) -> dict[str, Any]:
-    """A V2 request with real rows, spread over the table, and what ONNX Runtime answers."""
-    rows = np.linspace(0, len(table) - 1, limits.golden_rows).astype(np.intp)
-    features = table.features[rows]
-    return {
-        "request": {"id": "golden", "inputs": [tensor("features", features)]},
-        "response": {"outputs": [tensor(name, values) for name, values in infer(content, features).items()]},
-        "tolerance": limits.tolerance,
-    }
-
-
-def tensor(name: str, values: NDArray[Any]) -> dict[str, Any]:
-    """A V2 tensor of float32 or text, data flat and row-major."""
-    text = values.dtype.kind not in "fiu"
-    return {
-        "name": name,
-        "datatype": "BYTES" if text else "FP32",
-        "shape": list(values.shape),
-        "data": [str(value) for value in values.reshape(-1)] if text else shortest(values),
-    }
+    rows = np.linspace(0, len(export.table) - 1, limits.golden_rows).astype(np.intp)
+    return Release(
+        graph=content,
+        inputs=tensors(export.graph.graph.input),
+        outputs=tensors(export.graph.graph.output),
+        parameters={"features": list(schema.names), "labels": sorted(schema.classes)},
+        golden=[{"features": export.table.features[rows]}],
+        golden_tolerance=limits.tolerance,
+        reference=reference(export.table, schema),
+        about=export.about,
+        method=export.method,
+        parity=Parity(largest, limits.tolerance, len(export.table)),
+        takes=feature_table(schema),
+    )

@@ -7,10 +7,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from trainkit.golden import Datatype, Tensor
+
 BATCH = "batch"
 OPSET = {"": 17, "ai.onnx.ml": 3}
 FLOAT, STRING = TensorProto.FLOAT, TensorProto.STRING
-DATATYPES = {FLOAT: "FP32", STRING: "BYTES"}
+DATATYPES: dict[int, Datatype] = {FLOAT: "FP32", STRING: "BYTES"}
 
 
 def classifier_graph(model: Any, width: int, name: str) -> onnx.ModelProto:
@@ -56,18 +58,18 @@ def normalized(graph: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
-def tensors(values: Any) -> list[dict[str, Any]]:
-    """Inputs or outputs of a graph as V2 tensor metadata; -1 is a free dimension."""
-    return [
-        {
-            "name": value.name,
-            "datatype": DATATYPES[value.type.tensor_type.elem_type],
-            "shape": [
+def tensors(values: Any) -> tuple[Tensor, ...]:
+    """Inputs or outputs of a graph as tensors of a contract; -1 is a free dimension."""
+    return tuple(
+        Tensor(
+            value.name,
+            DATATYPES[value.type.tensor_type.elem_type],
+            tuple(
                 dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim
-            ],
-        }
+            ),
+        )
         for value in values
-    ]
+    )
 
 
 def infer(content: bytes, features: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -11,21 +11,31 @@ import yaml
 from trainkit.errors import TrainError
 
 FIELDS = {"name", "owner", "model", "data", "resources", "deadline", "retries"}
-DATA_FIELDS = {"name", "sha256", "package", "url"}
+ORIGINS = ("package", "url", "source")
+DATA_FIELDS = {"name", "sha256", *ORIGINS, "mirror", "licence"}
 SLUG = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 HEX = re.compile(r"[0-9a-f]{64}")
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+MIRROR_PATH = re.compile(rf"{FILE.pattern}(/{FILE.pattern})*")
+LINE = re.compile(r"\S[^\n\r]{0,299}")
 PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*/[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that training reads; `sha256` is 64 hex digits; exactly one of `package` and `url` is set."""
+    """A file that training reads; `sha256` is 64 hex digits; exactly one of `package`, `url` and `source` is set.
+
+    `source` is the page of the data where these bytes, which are derived from it, cannot be downloaded.
+    `mirror` is the path below the folder of MAINLINE_DATASETS.
+    """
 
     name: str
     sha256: str
     package: str | None
     url: str | None
+    source: str | None
+    mirror: str
+    licence: str | None
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,11 @@ class Job:
     data: tuple[DataFile, ...]
     deadline: int
     folder: Path
+
+    @property
+    def code(self) -> Path:
+        """The model.py that serves what the job makes, where ONNX alone does not do; it may not exist."""
+        return self.folder.parents[1] / "model-servers" / self.model / "model.py"
 
     def path_of(self, data: DataFile) -> Path:
         return self.folder / "data" / data.name
@@ -106,19 +121,27 @@ def _data_files(value: Any) -> tuple[DataFile, ...]:
 
 def _data_file(item: Mapping[str, Any]) -> DataFile:
     _only(item, DATA_FIELDS, "job.yaml: data")
-    package, url = item.get("package"), item.get("url")
-    if (package is None) == (url is None):
-        raise TrainError("job.yaml: data: give each file either package: or url:, exactly one")
-    if package is not None:
-        _text(item, "package", PACKAGE, "package.name/file, such as sklearn.datasets.data/iris.csv")
-    elif not isinstance(url, str) or not url.startswith("https://"):
-        raise TrainError(f"job.yaml: url is {url!r}; only https:// is fetched")
+    name = _text(item, "name", FILE, "a plain file name")
     return DataFile(
-        name=_text(item, "name", FILE, "a plain file name"),
+        name=name,
         sha256=_text(item, "sha256", HEX, "the 64 lower-case hex digits that sha256sum prints (quoted)"),
-        package=package,
-        url=url,
+        mirror=_text({"mirror": name, **item}, "mirror", MIRROR_PATH, "a path below the mirror's folder"),
+        licence=_text(item, "licence", LINE, "one line of text") if "licence" in item else None,
+        **_origin(item),
     )
+
+
+def _origin(item: Mapping[str, Any]) -> dict[str, str | None]:
+    """`package`, `url` and `source`, of which exactly one is not None."""
+    found = {name: item.get(name) for name in ORIGINS}
+    if sum(value is not None for value in found.values()) != 1:
+        raise TrainError("job.yaml: data: give each file one of package:, url: and source:, exactly one")
+    if found["package"] is not None:
+        _text(item, "package", PACKAGE, "package.name/file, such as sklearn.datasets.data/iris.csv")
+    for name in ("url", "source"):
+        if found[name] is not None and not str(found[name]).startswith("https://"):
+            raise TrainError(f"job.yaml: {name} is {found[name]!r}; only https:// is fetched")
+    return found
 
 
 def _deadline(value: Any) -> int:

@@ -18,7 +18,8 @@ class Provenance:
     dirty: bool
 
 
-def provenance(folder: Path) -> Provenance:
+def provenance(folder: Path, *more: Path) -> Provenance:
+    """Of the job in `folder`; `more` are files outside of it that its bytes depend on, beside trainkit."""
     told, head = os.environ.get(CODE), _git(folder, "rev-parse", "HEAD")
     if head is None:
         if not told:
@@ -28,7 +29,7 @@ def provenance(folder: Path) -> Provenance:
         raise TrainError(
             f"{CODE} is {told}, but {folder} is at {head.strip()}: check that commit out, or unset {CODE}"
         )
-    changes = _git(folder, "status", "--porcelain", "--", ".", "../trainkit")
+    changes = _git(folder, "status", "--porcelain", "--", ".", "../trainkit", *map(str, more))
     return Provenance(head.strip(), dirty=changes is None or bool(changes.strip()))
 
 

@@ -57,7 +57,7 @@ def entry_of(job: Job) -> Entry:
     for name, now in {"job": job.name, "data": job.digests(), "params": params}.items():
         if evidence.get(name) != now:
             raise TrainError(f"artifact/ was made with other {name} than are declared now: {AGAIN}")
-    origin = provenance(job.folder)
+    origin = provenance(job.folder, job.code)
     tags = {
         "mainline.job": job.name,
         "mainline.code": origin.code,
@@ -85,7 +85,7 @@ def newest(client: "MlflowClient", model: str) -> Any:
 
 
 def _registered(client: "MlflowClient", entry: Entry) -> Any:
-    run = client.create_run(_experiment(client, entry.job), tags=entry.tags, run_name=entry.digest[7:15])
+    run = client.create_run(experiment(client, entry.job), tags=entry.tags, run_name=entry.digest[7:15])
     with _failed_unless_done(client, run.info.run_id):
         _log(client, run.info.run_id, entry)
         _model(client, entry)
@@ -107,7 +107,7 @@ def _failed_unless_done(client: "MlflowClient", run: str) -> Iterator[None]:
         raise
 
 
-def _experiment(client: "MlflowClient", name: str) -> str:
+def experiment(client: "MlflowClient", name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
