@@ -1,4 +1,4 @@
-"""`python -m trainkit fetch|run|register JOB_FOLDER`."""
+"""`python -m trainkit fetch|run|register|sweep JOB_FOLDER`."""
 
 import argparse
 import json
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
             _fetch(job)
         elif chosen.verb == "register":
             _register(job)
+        elif chosen.verb == "sweep":
+            _sweep(job, chosen.overrides, write=chosen.write, register=not chosen.no_register)
         else:
             _run(job, register=not chosen.no_register)
     except TrainError as error:
@@ -51,19 +53,27 @@ def _parser() -> argparse.ArgumentParser:
         "fetch": "bring the job's data files, verified by sha256",
         "run": "dvc repro, then register",
         "register": "register the artifact that the last run made",
+        "sweep": "try values of parameters as sweep.yaml says, and name the best (docs/experiments.md)",
     }.items():
         command = verbs.add_parser(verb, help=does, description=does)
         command.add_argument("folder", type=Path, metavar="JOB_FOLDER")
         if verb == "run":
             command.add_argument("--no-register", action="store_true", help="stop after the artifact")
+        if verb == "sweep":
+            command.add_argument(
+                "overrides", nargs="*", metavar="FIELD=VALUE", help="of sweep.yaml, such as max_trials=40"
+            )
+            command.add_argument("--write", action="store_true", help="put the best values into params.yaml")
+            command.add_argument("--no-register", action="store_true", help="do without MLflow")
     return parser
 
 
 def _fetch(job: Job) -> None:
     from trainkit.data import fetch
 
-    for path in fetch(job):
-        print(f"{job.name} fetch: {path.name} verified", flush=True)  # noqa: T201 - the command's output
+    for path, data in zip(fetch(job), job.data, strict=True):
+        terms = f"; licence: {data.licence}" if data.licence else ""
+        print(f"{job.name} fetch: {path.name} verified{terms}", flush=True)  # noqa: T201 - the command's output
 
 
 def _run(job: Job, register: bool) -> None:
@@ -86,6 +96,19 @@ def _register(job: Job) -> None:
     from trainkit.registry import opened
 
     print(json.dumps(register(job, opened()), sort_keys=True), flush=True)  # noqa: T201 - the command's answer
+
+
+def _sweep(job: Job, overrides: list[str], write: bool, register: bool) -> None:
+    from trainkit.data import fetch
+    from trainkit.pipeline import reproduce
+    from trainkit.registry import opened
+    from trainkit.sweep import run_sweep
+    from trainkit.sweep_plan import read_plan
+
+    plan = read_plan(job.folder, overrides)
+    fetch(job)
+    reproduce(job, opened if register else lambda: None, plan.stage)
+    print(run_sweep(job, overrides, write, opened() if register else None), flush=True)  # noqa: T201 - the answer
 
 
 def _say(line: str, code: int) -> int:
