@@ -31,11 +31,12 @@ Datatype = Literal[
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of the contract; -1 is a size that the caller chooses."""
+    """An input or output of the contract; -1 is a size that the caller chooses, an optional input may be left out."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class Asked:
 
 def request(asked: Asked, tensors: Sequence[Tensor], name: str) -> dict[str, Any]:
     """The V2 request `name`, inputs in the contract's order; TrainError if it has other inputs than the contract."""
-    names = [tensor.name for tensor in tensors]
-    if sorted(asked.inputs) != sorted(names):
+    names = {tensor.name for tensor in tensors}
+    needed = {tensor.name for tensor in tensors if not tensor.optional}
+    if not needed <= asked.inputs.keys() <= names:
         raise TrainError(f"{name}: its inputs are {sorted(asked.inputs)}, the contract's are {sorted(names)}")
     found: dict[str, Any] = {
         "id": name,
-        "inputs": [document(tensor, asked.inputs[tensor.name]) for tensor in tensors],
+        "inputs": [
+            document(tensor, asked.inputs[tensor.name]) for tensor in tensors if tensor.name in asked.inputs
+        ],
     }
     return found | ({"parameters": dict(asked.parameters)} if asked.parameters else {})
 

@@ -157,7 +157,8 @@ def contract(model: str, release: Release) -> dict[str, Any]:
 
 
 def _metadata(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    found = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+    return found | ({"optional": True} if tensor.optional else {})
 
 
 def _write_golden(folder: Path, model: str, release: Release) -> None:
