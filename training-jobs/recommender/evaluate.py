@@ -47,7 +47,8 @@ def _line(metrics: dict[str, float], top: int) -> str:
     ndcg, recall = f"ndcg_at_{top}", f"recall_at_{top}"
     return (
         f"nDCG@{top} {metrics[ndcg]:.4f} (95% {metrics[f'{ndcg}_low']:.4f} to {metrics[f'{ndcg}_high']:.4f}), "
-        f"recall@{top} {metrics[recall]:.4f}; popularity {metrics[f'baseline_{ndcg}']:.4f}, ALS {metrics[f'als_{ndcg}']:.4f}"
+        f"recall@{top} {metrics[recall]:.4f}; nDCG of popularity {metrics[f'baseline_{ndcg}']:.4f}, "
+        f"of ALS {metrics[f'als_{ndcg}']:.4f}"
     )
 
 

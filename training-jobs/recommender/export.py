@@ -21,15 +21,15 @@ ABOUT = {
     "title": "Films for a user",
     "summary": "EASE, a linear item-to-item model: the films that people with this history watched and rated as well.",
     "use": "lists of films for known users, and for new ones from a few films that they have seen.",
-    "limits": "671 users until October 2016, 2,500 films; it knows what was rated, not what was liked, and nothing newer. "
-    "The artifact holds the histories of the users it was trained on.",
+    "limits": "671 users until October 2016 and the films they rated most; it knows what was watched, "
+    "not what was liked, and nothing newer. The artifact holds the histories of the users that it was trained on.",
     "source": "MovieLens ml-latest-small (October 2016), GroupLens: Harper and Konstan, The MovieLens Datasets, 2015.",
     "licence": "GroupLens terms: research use, no commercial use without permission.",
 }
 METHOD = (
-    "Of each user the newest fifth of the ratings is test; models fitted on the older ones rank all films of the catalogue "
-    "that the user had not rated. Every rating counts as watched. 95% intervals: bootstrap over users. "
-    "The served model is fitted on all ratings."
+    "Of each user the newest ratings (evaluate.test_share) are test; models fitted on the older ones rank all films of "
+    "the catalogue that the user had not rated. Every rating counts as watched. Recall is hits by min(10, test films). "
+    "95% intervals: bootstrap over users. The served model is fitted on all ratings."
 )
 
 

@@ -10,7 +10,7 @@ LONGEST = 100  # places that a list may have
 
 
 def recommender_graph(model: Recommender) -> bytes:
-    """`films` INT64 [u], `history` FP32 [n, u], `seen` BOOL [n, items] -> `best` INT64 and `score` FP32 [n, longest], `personalized` BOOL [n].
+    """`films` [u], `history` [n, u], `seen` [n, items] -> `best`, `score` [n, longest], `personalized` [n].
 
     `films` are the columns that any of the n users has seen: only their rows of the weights are read, which is what
     makes one user cheap. A history that says nothing leaves the popularity.
