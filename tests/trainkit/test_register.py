@@ -1,16 +1,18 @@
 """Registration: everything or nothing, once for the same bytes; a broken registry is one line."""
 
+import importlib.metadata
 import json
+import platform
 import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trainkit.toy import METRICS, export
+from tests.trainkit.toy import CSV, CSV_SHA256, METRICS, export
 from trainkit import register as module
 from trainkit.__main__ import main
 from trainkit.artifact import verified_digest
@@ -46,9 +48,15 @@ def test_a_version_carries_digest_code_data_metrics_and_params(exported: Job, re
         "mainline.dirty": "false",
         "mainline.data": json.dumps(exported.digests()),
         "mainline.digest": digest,
+        "mainline.seed": '{"train.seed": 7}',
+        "mainline.python": platform.python_version(),
+        "mainline.packages": own["mainline.packages"],
     }
+    assert json.loads(own["mainline.packages"])["onnxruntime"] == importlib.metadata.version("onnxruntime")
+    assert run.data.tags["mlflow.source.git.commit"] == "c0ffee0"
     version = opened().get_model_version("toy-model", "1")
     assert {name: version.tags[name] for name in own} == own
+    assert "| inputs | `features` | FP32 | [-1, 2] |" in str(version.description)
 
 
 def test_the_versions_source_is_the_artifact_byte_for_byte(exported: Job, registry: Path) -> None:
@@ -69,6 +77,92 @@ def test_other_bytes_are_a_new_version(exported: Job, registry: Path) -> None:
     export(exported, {"metrics": {"accuracy": 0.75}})
     again = register(exported, opened())
     assert (again["version"], again["new"], again["metrics"]) == (2, True, {"accuracy": 0.75})
+
+
+def test_the_newest_version_has_the_alias_and_a_cut_off_one_gets_it_later(
+    exported: Job, registry: Path
+) -> None:
+    client = opened()
+    register(exported, client)
+    assert int(client.get_model_version_by_alias("toy-model", "newest").version) == 1
+    client.delete_registered_model_alias("toy-model", "newest")
+    register(exported, client)
+    assert int(client.get_model_version_by_alias("toy-model", "newest").version) == 1
+    export(exported, {"metrics": {"accuracy": 0.75}})
+    register(exported, client)
+    assert int(client.get_model_version_by_alias("toy-model", "newest").version) == 2
+
+
+def test_a_registration_killed_between_run_and_version_is_completed_not_repeated(
+    exported: Job, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened()
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "create_model_version", killed)
+        # What is killed marks nothing as failed.
+        patch.setattr(module, "_failed_unless_done", lambda *_: nullcontext())
+        with pytest.raises(KeyboardInterrupt):
+            register(exported, client)
+    answer = register(exported, client)
+    assert (answer["version"], answer["new"]) == (1, True)
+    (run,) = client.search_runs([client.get_experiment_by_name("toy").experiment_id])
+    assert (run.info.run_id, run.info.status) == (answer["run"], "FINISHED")
+
+
+def test_a_run_that_was_killed_is_marked_as_failed_by_the_next_one(
+    exported: Job, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = opened()
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_log", killed)
+        patch.setattr(module, "_failed_unless_done", lambda *_: nullcontext())
+        with pytest.raises(KeyboardInterrupt):
+            register(exported, client)
+    monkeypatch.setattr(module, "STALE", -1.0)
+    answer = register(exported, client)
+    runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id])
+    assert {run.info.run_id == answer["run"]: run.info.status for run in runs} == {
+        True: "FINISHED",
+        False: "FAILED",
+    }
+
+
+def test_data_files_are_inputs_with_digest_source_columns_and_use(exported: Job, registry: Path) -> None:
+    (exported.folder / "data").mkdir()
+    (exported.folder / "data/toy.csv").write_bytes(CSV)
+    run = opened().get_run(register(exported, opened())["run"])
+    (found,) = run.inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("toy.csv", CSV_SHA256[:36])
+    assert (found.dataset.source_type, json.loads(found.dataset.source)) == (
+        "package",
+        {"uri": "package:trainkit/toy.csv", "sha256": CSV_SHA256},
+    )
+    columns = json.loads(found.dataset.schema)["mlflow_colspec"]
+    assert [(column["name"], column["type"]) for column in columns] == [
+        ("length", "double"), ("width", "double"), ("label", "long"),
+    ]  # fmt: skip
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "training")]
+
+
+def test_mlflow_reads_the_contract_as_the_models_signature(exported: Job, registry: Path) -> None:
+    from mlflow.models import get_model_info
+
+    answer = register(exported, opened())
+    found = get_model_info(f"runs:/{answer['run']}/model")
+    assert found.signature is not None
+    assert [(spec.name, spec.type.name, spec.shape) for spec in found.signature.inputs] == [
+        ("features", "float32", (-1, 2))
+    ]
+    assert [spec.name for spec in found.signature.outputs] == ["label"]
+    assert found.metadata["digest"] == answer["digest"]
 
 
 @pytest.mark.parametrize("step", ["log_artifacts", "create_registered_model", "create_model_version"])

@@ -24,6 +24,13 @@ DECLARED: dict[str, Any] = {
     "retries": 0,
 }
 PARAMS = {"train": {"seed": 7}}
+CONTRACT = {
+    "name": "toy-model",
+    "platform": "onnxruntime_onnx",
+    "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2]}],
+    "outputs": [{"name": "label", "datatype": "BYTES", "shape": [-1]}],
+    "parameters": {"features": ["length", "width"]},
+}
 METRICS = {"accuracy": 0.5, "log_loss": 1.25}
 
 
@@ -58,4 +65,5 @@ def export(job: Job, changes: dict[str, Any]) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(b"weights")
     (folder / "evidence.json").write_text(json.dumps(evidence), encoding="utf-8")
+    (folder / "contract.json").write_text(json.dumps(CONTRACT), encoding="utf-8")
     return write_sums(folder)

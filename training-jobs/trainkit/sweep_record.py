@@ -109,7 +109,7 @@ class Record:
         client.set_terminated(run, STATUS[trial.state.name])
 
     def _tags(self) -> dict[str, str]:
-        origin = provenance(self._job.folder)
+        origin = provenance(self._job.folder, self._job.code)
         return {
             "mainline.job": self._job.name,
             "mainline.code": origin.code,
