@@ -43,7 +43,10 @@ def applications(repository: Repository, env: str) -> Applications:
         )
     environment = repository.environments[env]
     folders = {
-        "platform": [*platform(environment), *admission(environment, repository.policies.values())],
+        "platform": [
+            *platform(environment),
+            *admission(environment, repository.policies.values(), repository.waivers),
+        ],
         **_models(repository, environment),
         **_jobs(repository, environment),
     }

@@ -1,19 +1,25 @@
-"""mainline check: every admission rule on every rendered object, as Argo CD and the controllers would bring it."""
+"""mainline check: every rule on every rendered object, as Argo CD and the controllers would bring it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import yaml
 
-from infra.declarations.repository import load
+from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
 from infra.manifests.manifest import identity
 from infra.render import read_rendered
 from mainline.errors import Refusal
+from mainline.git import Git
 from mainline.places import Places
+from policies.cloud.rules import NAMES as CLOUD_RULES
 from policies.evaluate import Policy, PolicyError, bound, refusals
 from policies.request import ARGO_CD, JOB_CONTROLLER, Object, Request, User
+from policies.tree import rules as tree_rules
+from policies.tree.found import inside
+from policies.waivers import refused, subject, waived
 
 _ADMISSION = "admissionregistration.k8s.io/v1"  # which no ValidatingAdmissionPolicy ever looks at
 
@@ -38,16 +44,37 @@ class Checked:
     violations: tuple[Violation, ...]
 
 
-def check(places: Places, envs: Sequence[str]) -> list[Checked]:
-    """The committed clusters/ of environments (all by default), with the rules that are rendered there."""
-    known = sorted(load(read_tree(places.root)).environments)
+def check(places: Places, envs: Sequence[str], today: date | None = None) -> list[Checked]:
+    """The committed clusters/ of environments (all by default), with the rules that are rendered there.
+
+    `today`: the day that waivers are held against, by default that of the commit: its answer stays the same.
+    """
+    repository = load(read_tree(places.root))
+    known = sorted(repository.environments)
     unknown = [env for env in envs if env not in known]
     if unknown:
         raise Refusal(f"unknown environment {unknown[0]!r}; there are {', '.join(known)}")
-    return [_checked(places, env) for env in envs or known]
+    _refuse_waivers(places, repository, today)
+    return [_checked(places, repository, env) for env in envs or known]
 
 
-def _checked(places: Places, env: str) -> Checked:
+def _refuse_waivers(places: Places, repository: Repository, today: date | None) -> None:
+    if not repository.waivers:
+        return
+    rules = {*repository.policies, *tree_rules.NAMES, *CLOUD_RULES}
+    said = list(refused(repository.waivers, rules, today or _day(places)))
+    if said:
+        raise Refusal("\n".join(said))
+
+
+def _day(places: Places) -> date:
+    """The day of the newest commit, in UTC."""
+    git = Git(places.root)
+    when = git.run("show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d", "HEAD", extra={"TZ": "UTC"})
+    return date.fromisoformat(when.strip())
+
+
+def _checked(places: Places, repository: Repository, env: str) -> Checked:
     objects = rendered_objects(places, env)
     policies = bound(objects)
     if not policies:
@@ -56,7 +83,14 @@ def _checked(places: Places, env: str) -> Checked:
         found = [one for item in objects for one in _violations(env, policies, objects, item)]
     except PolicyError as error:
         raise Refusal(str(error)) from error
-    return Checked(env, len(policies), len(objects), tuple(found))
+    found += _of_the_tree(repository, env, objects)
+    return Checked(env, len(policies) + len(tree_rules.NAMES), len(objects), tuple(found))
+
+
+def _of_the_tree(repository: Repository, env: str, objects: Sequence[Object]) -> Iterator[Violation]:
+    for rule, one in tree_rules.found(repository, env, objects):
+        if not waived(repository.waivers, rule, subject(one.object)):
+            yield Violation(env, identity(one.object), rule, one.message)
 
 
 def rendered_objects(places: Places, env: str) -> list[Object]:
@@ -100,11 +134,14 @@ def create(user: User, item: Object, objects: Sequence[Object]) -> Request:
 
 
 def _pods(item: Object) -> Iterator[Object]:
-    if item["kind"] == "Job":
-        template, name = item["spec"]["template"], item["metadata"]["name"]
-        metadata = {
-            **template.get("metadata", {}),
-            "name": name,
-            "namespace": item["metadata"].get("namespace", "default"),
-        }
-        yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    if item["kind"] != "Job":
+        return
+    name, template = item["metadata"]["name"], inside(item, "spec", "template")
+    if "spec" not in template:
+        raise Refusal(f"{identity(item)}: spec.template.spec is missing; run make render")
+    metadata = {
+        **template.get("metadata", {}),
+        "name": name,
+        "namespace": item["metadata"].get("namespace", "default"),
+    }
+    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,10 @@ To = Annotated[str, typer.Option("--to", "--env", help="the environment", metava
 Of = Annotated[str, typer.Argument(metavar="[ENV]", help="the environment")]
 Context = Annotated[
     str | None, typer.Option(help="of the kubeconfig (mainline-ENV, or the current one)", metavar="NAME")
+]
+Today = Annotated[
+    datetime | None,
+    typer.Option(help="hold waivers against this day, not that of the commit", formats=["%Y-%m-%d"]),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 
@@ -247,15 +252,16 @@ def render(
 @app.command(epilog="Example: mainline check prod --json")
 def check(
     envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
+    today: Today = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate the admission rules of policies/ on every rendered object; exit 1 where one is refused."""
+    """Evaluate the rules of policies/ on every rendered object; exit 1 where one is refused."""
     from dataclasses import asdict
 
     from mainline.check import check as run
     from mainline.reports import show_checked
 
-    found = run(_places(), envs or [])
+    found = run(_places(), envs or [], today.date() if today else None)
     _print_json([asdict(one) for one in found]) if as_json else show_checked(found)
     if any(one.violations for one in found):
         raise typer.Exit(1)

@@ -1,11 +1,12 @@
 """What an environment can do: data only, so that no code asks for its name."""
 
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from infra.declarations import naming
+from infra.declarations.ceiling import Ceilings
 from infra.declarations.cloud import Cloud
 from infra.declarations.declaration import Declaration, Many
 from infra.declarations.errors import MisfitError
@@ -33,6 +34,15 @@ class Images(Declaration):
 
     v2serve: Image = "mainline/v2serve:0.1.0"
     training: Image = "mainline/training:0.1.0"
+    pinned: Literal["tag", "digest"] = "tag"  # `digest` refuses tags, here and in the cluster
+
+    @model_validator(mode="after")
+    def _by_digest(self) -> Self:
+        for name, image in (("v2serve", self.v2serve), ("training", self.training)):
+            if self.pinned == "digest" and "@sha256:" not in image:
+                fix = "images are pinned by digest here; write 'name@sha256:<64 hex>'"
+                raise MisfitError((name,), f"{image!r} is a tag, and {fix}")
+        return self
 
 
 class Gateway(Declaration):
@@ -87,6 +97,7 @@ class Environment(Declaration):
     )
     register_manifests: bool = True
     images: Images = Images()
+    ceilings: Ceilings = Ceilings()
     models: dict[Slug, ModelOverride] = Field(default_factory=dict)
 
     @model_validator(mode="before")

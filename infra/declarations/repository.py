@@ -15,6 +15,7 @@ from infra.declarations.policy import Policy
 from infra.declarations.release import Release, release_path
 from infra.declarations.stack import PROJECT_FILE, read_project, read_stack, stack_name
 from infra.declarations.tree import Tree, is_declaration
+from infra.declarations.waiver import WAIVERS_FILE, Waiver, Waivers
 
 _INPUTS = ("job.yaml", "params.yaml", "dvc.yaml")
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Repository:
     releases: Mapping[tuple[str, str], Release]
     inputs: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
 
 
 @dataclass(slots=True)
@@ -76,11 +78,19 @@ def load(tree: Tree) -> Repository:
     jobs = _named(loading, TrainingJob, files, "training-jobs", "job.yaml")
     releases = _releases(loading, files)
     policies = _named(loading, Policy, files, "policies", "policy.yaml")
-    repository = Repository(environments, models, jobs, releases, _inputs(files, jobs), policies)
+    inputs, waivers = _inputs(files, jobs), _waivers(loading, files)
+    repository = Repository(environments, models, jobs, releases, inputs, policies, waivers)
     _references(loading, repository, files)
     if loading.problems:
         raise DeclarationError(loading.problems)
     return repository
+
+
+def _waivers(loading: _Loading, files: Tree) -> tuple[Waiver, ...]:
+    if WAIVERS_FILE not in files:
+        return ()
+    declared: Waivers | None = loading.declaration(Waivers, WAIVERS_FILE, files[WAIVERS_FILE])
+    return declared.waivers if declared else ()
 
 
 def _environments(loading: _Loading, files: Tree) -> dict[str, Environment]:

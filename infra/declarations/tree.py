@@ -13,6 +13,7 @@ _DECLARATION = re.compile(
     r"Pulumi\.yaml"
     rf"|Pulumi\.{_NAME}\.yaml"
     rf"|policies/{_NAME}/policy\.yaml"
+    r"|policies/waivers\.yaml"
     rf"|model-servers/{_NAME}/model\.yaml"
     rf"|model-servers/{_NAME}/releases/{_NAME}\.yaml"
     rf"|training-jobs/{_NAME}/(?:{_NAME}\.yaml|{_NAME}\.py|dvc\.lock)"
@@ -21,6 +22,7 @@ _PLACES = (
     "Pulumi.yaml",
     "Pulumi.*.yaml",
     "policies/*/policy.yaml",
+    "policies/waivers.yaml",
     "model-servers/*/model.yaml",
     "model-servers/*/releases/*.yaml",
     "training-jobs/*/*",

@@ -15,10 +15,19 @@ from tests.infra.samples import RELEASES, STACK, tree
 ROOT = Path(__file__).parents[2]
 OWN = {path: text for path, text in read_tree(ROOT).items() if path.startswith("policies/")}
 
+# What the samples take for granted beside the defaults: digests alone, and one GPU.
+PINNED = f"""\
+  mainline:images:
+    v2serve: mainline/v2serve@sha256:{"a" * 64}
+    training: mainline/training@sha256:{"b" * 64}
+    pinned: digest
+  mainline:ceilings: {{gpus: 1}}
+"""
+
 
 def folders(mode: str = "direct", stack: str = "") -> dict[str, list[dict[str, Any]]]:
     """What an environment with a released model renders under this repository's rules."""
-    wanted = stack or STACK.replace("s3://models-dev", "s3://models")
+    wanted = stack or STACK.replace("s3://models-dev", "s3://models") + PINNED
     return applications(load({**tree(RELEASES[mode], stack=wanted), **OWN}), "dev")
 
 

@@ -1,0 +1,1 @@
+"""Rules for the cloud: pure functions over the resources that a Pulumi program registers."""
