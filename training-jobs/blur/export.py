@@ -1,0 +1,100 @@
+"""The scorer as an artifact: `image` BYTES [-1] -> `blurred` BOOL, `score` FP32, `variance_of_laplacian` FP32."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from graph import scorer_graph
+from numpy.typing import NDArray
+from photographs import CLASSES, TEST, TRAIN, Photographs, features, read_photographs
+from pixels import served_code
+
+from trainkit.graph import infer
+from trainkit.params import read_params
+from trainkit.release import Parity, Release, Tensor, write_release
+from trainkit.stage import load_model, run_stage
+
+ABOUT = {
+    "title": "Blurred photographs",
+    "summary": "Says whether the middle of a photograph is blurred, and how sure that is.",
+    "use": "sorting out photographs before people or other models look at them.",
+    "limits": (
+        "documents, microscopy, faces alone, pictures that were sharpened or upscaled: it learnt from 524 street and "
+        "indoor scenes. Blur outside of the judged middle is not seen; what is blurred on purpose counts as blurred."
+    ),
+    "source": "github.com/3azzoozz/Blur-Classification, a course's data set of 2023; 256 x 256 cuts of its images.",
+    "licence": "unclear (no licence file in the repository); not redistributed with this project",
+}
+METHOD = "158 test photographs of 44 scenes, none of which was trained on; the baseline is one threshold."
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    golden_images: int
+    tolerance: float
+
+
+def export() -> str:
+    limits, scorer = read_params("export", Limits), load_model()
+    train, test = read_photographs(TRAIN), read_photographs(TEST)
+    graph = scorer_graph(scorer)
+    return write_release(
+        Release(
+            graph=graph,
+            inputs=(Tensor("image", "BYTES", (-1,)),),
+            outputs=(
+                Tensor("blurred", "BOOL", (-1,)),
+                Tensor("score", "FP32", (-1,)),
+                Tensor("variance_of_laplacian", "FP32", (-1,)),
+            ),
+            parameters=_parameters(),
+            golden=[{"image": _golden(test, limits.golden_images)}],
+            golden_tolerance=1e-3,
+            reference=_reference(train),
+            about=ABOUT,
+            method=METHOD,
+            parity=_parity(graph, scorer, test, limits.tolerance),
+        )
+    )
+
+
+def _parameters() -> dict[str, Any]:
+    code = served_code()
+    return {
+        "labels": list(CLASSES),
+        "threshold": 0.5,
+        "formats": ["JPEG", "PNG"],
+        "images": [1, code.MAX_IMAGES],
+        "max_bytes": code.MAX_BYTES,
+        "max_pixels": code.MAX_PIXELS,
+        "min_side": code.MIN_SIDE,
+    }
+
+
+def _golden(test: Photographs, count: int) -> NDArray[np.object_]:
+    rows = np.linspace(0, len(test) - 1, count).astype(np.intp)
+    found = np.empty(count, np.object_)
+    found[:] = [test.images[row] for row in rows]
+    return found
+
+
+def _parity(graph: bytes, scorer: Any, test: Photographs, tolerance: float) -> Parity:
+    points = features(test, TEST.name)
+    difference = np.abs(infer(graph, points)["score"] - scorer.scores(points)).max()
+    return Parity(float(difference), tolerance, len(test))
+
+
+def _reference(train: Photographs) -> dict[str, Any]:
+    variance = features(train, TRAIN.name)[:, 0].astype(np.float64)
+    edges = np.quantile(variance, np.linspace(0, 1, BINS + 1))
+    shares = np.bincount(train.labels) / len(train)
+    return {
+        "rows": len(train),
+        "variance_of_laplacian": {"deciles": [round(float(edge), 3) for edge in edges]},
+        "classes": dict(zip(CLASSES, shares.round(6).tolist(), strict=True)),
+    }
+
+
+if __name__ == "__main__":
+    run_stage(export)
