@@ -1,4 +1,4 @@
-"""What scores features: a line alone (baseline), or a line and a support vector machine that meet halfway (advanced)."""
+"""What scores features: a line alone (baseline), or a line and a support vector machine together (advanced)."""
 
 from dataclasses import dataclass
 
