@@ -82,7 +82,7 @@ def _fetcher(environment: Environment) -> Manifest:
                 "name": "storage-initializer",
                 "image": environment.images.v2serve,
                 "imagePullPolicy": "IfNotPresent",
-                "command": ["python", "-m", "v2serve", "fetch"],
+                "command": ["python", "-m", "v2serve", "fetch", "--try"],
                 "resources": resources(Resources(cpu="100m")),
                 "securityContext": container_security(),
                 **store_access(environment),

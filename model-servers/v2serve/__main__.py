@@ -1,4 +1,4 @@
-"""python -m v2serve serve | fetch URI DEST [--digest sha256:...]"""
+"""python -m v2serve serve | fetch URI DEST [--digest sha256:...] [--try]"""
 
 import argparse
 import signal
@@ -43,8 +43,17 @@ def _fetch(chosen: argparse.Namespace) -> int:
         digest = fetch(chosen.uri, chosen.destination, chosen.digest, store_of(), progress)
     finally:
         progress.end()
+    if chosen.tried:
+        _try_out(chosen.destination)
     sys.stdout.write(f"{digest}  {chosen.destination}\n")
     return 0
+
+
+def _try_out(folder: Path) -> None:
+    from v2serve.trial import try_out  # most fetches do without the runtime
+
+    if reason := try_out(folder):
+        sys.stderr.write(f"v2serve: not tried: {reason}\n")
 
 
 def _refuse(error: Exception) -> int:
@@ -60,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     fetching.add_argument("uri", help="file://, s3://, gs://, az:// or mainline://store/<model>/<64 hex>")
     fetching.add_argument("destination", type=Path, metavar="DEST", help="the folder to bring it to")
     fetching.add_argument("--digest", help="sha256:<64 hex>; the last part of the URI if not given")
+    fetching.add_argument(
+        "--try", dest="tried", action="store_true", help="load what came, and compare its golden answers"
+    )
     return parser
 
 

@@ -45,8 +45,7 @@ def _unloadable(fork: Fork) -> ReleasedVersion:
 CASES: dict[str, tuple[Callable[[Fork], ReleasedVersion], str]] = {
     "an object that is not in the store": (_missing, "the model did not load"),
     "bytes that are not the digest's": (_wrong, "the model did not load"),
-    # KServe does not look at a container that starts again and again, so this is known by the time alone.
-    "a model that does not load": (_unloadable, "not ready for 90 seconds"),
+    "a model that does not load": (_unloadable, "INVALID_PROTOBUF"),
 }
 
 
