@@ -1,5 +1,6 @@
 """The cluster as the tests see it: objects by kind, as plain dictionaries."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +76,10 @@ class Kube:
             "metadata": {"name": pod, "namespace": namespace},
         }
         self._kind("v1/Pod").subresources["eviction"].create(name=pod, namespace=namespace, body=body)
+
+    def raw(self, path: str) -> Any:
+        """What the API server answers to a GET of this path, such as one that it hands on to a kubelet."""
+        return json.loads(self._client.request("get", path, serialize=False).data)
 
     def applications(self) -> dict[str, tuple[str, str]]:
         """(sync, health) of each Application."""

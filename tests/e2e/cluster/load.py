@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import comb
+from math import comb, exp, pi, sqrt
 from urllib.parse import urlsplit
 
 QUESTION = json.dumps(
@@ -98,6 +98,14 @@ def ask(gateway: str, model: str, headers: Mapping[str, str] | None = None) -> A
         connection.close()
 
 
+def interval(hits: int, calls: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval for the share that `hits` of `calls` come from; 95 % unless told otherwise."""
+    share, spread = hits / calls, z * z / calls
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * sqrt(share * (1 - share) / calls + spread / calls / 4)
+    return middle - half, middle + half
+
+
 def plausible(hits: int, calls: int, share: float, doubt: float = 1e-4) -> bool:
     """Whether a fair share would give so few or so many hits with a probability above `doubt` on each side."""
     below = sum(_probability(n, calls, share) for n in range(hits + 1))
@@ -115,7 +123,5 @@ def _probability(hits: int, calls: int, share: float) -> float:
 
 def _normal(hits: int, calls: int, share: float) -> float:
     """For numbers whose powers leave floats: the density of the normal distribution around the mean."""
-    from math import exp, pi, sqrt
-
     variance = calls * share * (1 - share)
     return exp(-((hits - calls * share) ** 2) / (2 * variance)) / sqrt(2 * pi * variance)

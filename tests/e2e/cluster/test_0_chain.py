@@ -9,7 +9,7 @@ import mlflow
 import pytest
 import yaml
 
-from infra.declarations.release import Release, dump_release, release_path
+from infra.declarations.release import Candidate, Header, Release, dump_release, release_path
 from infra.declarations.repository import load
 from infra.declarations.tree import read_tree
 from infra.render import applications
@@ -21,6 +21,7 @@ from tests.infra.samples import candidate, version
 from tests.repository.tracked import ROOT
 
 pytestmark = pytest.mark.cluster
+STABLE, STANDBY = version(1, "a"), version(3, "c")
 
 
 def test_the_root_alone_brings_every_application_and_each_becomes_synced_and_healthy(
@@ -79,21 +80,46 @@ def test_every_object_of_every_environment_is_accepted_by_the_server(
 ) -> None:
     """Tried as a whole, with a release of every model; kinds whose definition the cluster does not have are named."""
     unknown: set[str] = set()
-    for env, items in _everything().items():
-        known = [item for item in items if cluster.kube.knows(f"{item['apiVersion']}/{item['kind']}")]
-        unknown |= {f"{item['apiVersion']}/{item['kind']}" for item in items if item not in known}
+    canary = candidate(mode="canary", traffic=10)
+    for env, items in _everything(Release(stable=STABLE, candidate=canary, standby=STANDBY)).items():
+        known = [item for item in items if cluster.kube.knows(_kind(item))]
+        unknown |= {f"{_kind(item)} {item['metadata']['name']}" for item in items if item not in known}
         for item in known:
             assert _lost(item, cluster.kube.apply(item, try_only=True)) == []
         figures.append(f"{env}: {len(known)} of {len(items)} objects tried, 0 refused")
     figures.append(f"no definition in this cluster: {', '.join(sorted(unknown)) or 'none'}")
 
 
+@pytest.mark.parametrize(
+    "trial",
+    [
+        candidate(mode="shadow"),
+        candidate(mode="header", header=Header(name="x-mainline-track", value="next")),
+    ],
+    ids=["shadow", "header"],
+)
+def test_a_route_of_each_other_mode_is_accepted_by_the_server(
+    trial: Candidate, cluster: Cluster, figures: list[str]
+) -> None:
+    """Accepted as an object: whether a gateway mirrors calls, its implementation says only of a live route."""
+    everything = _everything(Release(stable=STABLE, candidate=trial))
+    routes = [item for items in everything.values() for item in items if item["kind"] == "HTTPRoute"]
+    for route in routes:
+        assert _lost(route, cluster.kube.apply(route, try_only=True)) == []
+    assert trial.mode != "shadow" or all("RequestMirror" in json.dumps(route) for route in routes)
+    figures.append(f"{trial.mode}: {len(routes)} routes tried, 0 refused")
+
+
+def _kind(item: Item) -> str:
+    return f"{item['apiVersion']}/{item['kind']}"
+
+
 def _without_store(text: str) -> str:
     return re.sub(r"\n  mainline:store: \S+", "", text)
 
 
-def _everything() -> dict[str, list[Item]]:
-    """What this repository renders for each environment, each with a canary, and with a release that stands by.
+def _everything(release: Release) -> dict[str, list[Item]]:
+    """What this repository renders for each environment, with this release of every model.
 
     From this cluster's store, because its policies let no other in.
     """
@@ -101,9 +127,6 @@ def _everything() -> dict[str, list[Item]]:
         path: re.sub(r"^config:$", "config:\n  mainline:store: s3://models", _without_store(text), flags=re.M)
         for path, text in read_tree(ROOT).items()
     }
-    release = Release(
-        stable=version(1, "a"), candidate=candidate(mode="canary", traffic=10), standby=version(3, "c")
-    )
     for env, model in product(load(tree).environments, load(tree).models):
         tree[release_path(model, env)] = dump_release(release)
     repository = load(tree)

@@ -8,7 +8,7 @@ import pytest
 from infra.declarations.release import Release, ReleasedVersion
 from tests.e2e.cluster.conftest import SETTLED, Cluster
 from tests.e2e.cluster.fork import MODEL, Fork
-from tests.e2e.cluster.kube import APPLICATION, ROUTE, wait
+from tests.e2e.cluster.kube import APPLICATION, ROUTE, SERVICE, Item, Kube, wait
 from tests.e2e.cluster.load import load
 
 pytestmark = pytest.mark.cluster
@@ -136,14 +136,31 @@ def test_an_image_that_does_not_exist_leaves_the_old_pods_and_routes_nothing_new
     figures.append(f"  settled {seconds:.0f} s after the revert; {len(calls.answers)} calls, 0 failed")
 
 
-def test_a_change_by_hand_is_healed_within_a_minute(
-    cluster: Cluster, stable: ReleasedVersion, figures: list[str]
+CHANGES: dict[str, Callable[[Kube, str], None]] = {
+    "a route that leads elsewhere": lambda kube, _: kube.merge(ROUTE, MODEL, "models", ELSEWHERE),
+    "a route that is deleted": lambda kube, _: kube.delete(ROUTE, MODEL, "models"),
+    "a server with more replicas": lambda kube, name: kube.merge(SERVICE, name, "models", MORE),
+}
+ELSEWHERE: Item = {"spec": {"rules": [{"backendRefs": [{"name": "elsewhere", "port": 80}]}]}}
+MORE: Item = {"spec": {"predictor": {"minReplicas": 2}}}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_by_an_administrator_is_healed_within_a_minute(
+    change: str, cluster: Cluster, stable: ReleasedVersion, figures: list[str]
 ) -> None:
     """Of a field that Git names; what Git does not name is for the policies to refuse."""
-    before = cluster.kube.backends(MODEL)
-    reference = {"name": "elsewhere", "port": 80}
-    cluster.kube.merge(ROUTE, MODEL, "models", {"spec": {"rules": [{"backendRefs": [reference]}]}})
+    name = f"{MODEL}-{stable.short}"
+
+    def live() -> tuple[dict[str, int], int]:
+        server = cluster.kube.get(SERVICE, name, "models") or {}
+        return cluster.kube.backends(MODEL), server["spec"]["predictor"]["minReplicas"]
+
+    before = live()
+    CHANGES[change](cluster.kube, name)
     begun = time.time()
-    wait("the route is Git's again", lambda: cluster.kube.backends(MODEL) == before, 60, 0.25)
-    figures.append(f"by hand: healed after {time.time() - begun:.1f} s")
+    assert live() != before
+    wait("it is Git's again", lambda: live() == before, 60, 0.1)
+    figures.append(f"{change}: healed after {time.time() - begun:.1f} s")
     wait("it is settled", lambda: cluster.kube.applications()[f"model-{MODEL}"] == SETTLED, 60)
+    cluster.serves(stable, 30)
