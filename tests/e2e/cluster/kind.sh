@@ -31,12 +31,15 @@ spec: {template: {spec: {
 kubectl -n argocd patch configmap argocd-cm --type merge -p '{"data": {"timeout.reconciliation": "5s", "timeout.reconciliation.jitter": "0s"}}'
 kubectl -n argocd rollout restart statefulset argocd-application-controller
 
-apply -f $github/kserve/kserve/releases/download/v0.20.0/kserve.yaml
-kubectl -n kserve rollout status deploy --timeout=180s
+kubectl create namespace kserve
+kserve=$github/kserve/kserve/releases/download/v0.20.0/kserve.yaml
+apply -f $kserve || apply -f $kserve # the file holds an object of a kind that it defines itself
+kubectl -n kserve rollout status deploy/kserve-controller-manager --timeout=180s
 kubectl -n kserve patch configmap inferenceservice-config --type merge -p '{"data": {
   "deploy": "{\"defaultDeploymentMode\": \"Standard\"}",
-  "ingress": "{\"disableIngressCreation\": true, \"disableIstioVirtualHost\": true, \"ingressDomain\": \"example.com\"}"}}'
-kubectl -n kserve rollout restart deploy
+  "ingress": "{\"disableIngressCreation\": true, \"disableIstioVirtualHost\": true, \"ingressDomain\": \"example.com\", \"ingressGateway\": \"none/none\"}"}}'
+kubectl -n kserve rollout restart deploy/kserve-controller-manager
+kubectl -n kserve rollout status deploy/kserve-controller-manager --timeout=180s
 
 apply -f $github/traefik/traefik/raw/v3.6.12/docs/content/reference/dynamic-configuration/kubernetes-gateway-rbac.yml
 apply -f "$(dirname "$0")/traefik.yaml"
@@ -49,5 +52,5 @@ cat > "$out" <<VARIABLES
 KUBECONFIG=$(realpath "$out.kubeconfig")
 MAINLINE_E2E_REMOTE=file://$remote/remote.git
 MAINLINE_E2E_HOST=$host
-MAINLINE_E2E_RESTART='kubectl -n argocd rollout restart statefulset argocd-application-controller'
+MAINLINE_E2E_RESTART='bash -c "kubectl -n argocd rollout restart statefulset argocd-application-controller && kubectl -n kserve rollout restart deploy/kserve-controller-manager"'
 VARIABLES
