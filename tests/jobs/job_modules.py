@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import yaml
 
-from tests.jobs.conftest import ROOT
+from tests.jobs.conftest import MADE, ROOT
 
 Import = Callable[[str], ModuleType]
 
@@ -29,6 +30,12 @@ def modules_of(job: str) -> Iterator[Import]:
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(before)
+
+
+def job_alone(root: Path, job: str) -> Path:
+    """A copy of one job's folder, without Git, for stages that are called rather than run."""
+    shutil.copytree(ROOT / "training-jobs" / job, root / "training-jobs" / job, ignore=MADE)
+    return root
 
 
 def with_data(clone: Path, job: str, files: dict[str, bytes]) -> Path:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.jobs.conftest import Run, checkout
-from tests.jobs.job_modules import Import, modules_of, with_data, with_params
+from tests.jobs.conftest import ROOT, Run, checkout
+from tests.jobs.job_modules import Import, job_alone, modules_of, with_data, with_params
 from tests.jobs.miniature_ratings import EACH, FILMS, USERS, csv, ratings
+from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
@@ -24,10 +25,9 @@ def imported() -> Iterator[Import]:
         yield get
 
 
-def miniature(folder: Path, table: pd.DataFrame | None = None) -> Path:
-    job = with_data(
-        checkout(folder), "recommender", {"ratings.csv": csv(ratings() if table is None else table)}
-    )
+def miniature(root: Path, table: pd.DataFrame | None = None) -> Path:
+    """The job's folder below `root`, a checkout or a copy of the job alone, with tiny parameters."""
+    job = with_data(root, "recommender", {"ratings.csv": csv(ratings() if table is None else table)})
     with_params(
         job,
         validate={"min_users": 50},
@@ -50,7 +50,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     from tests.jobs.conftest import run as fixture
 
     run = fixture.__wrapped__(tmp_path_factory.mktemp("recommender"), tmp_path_factory)  # type: ignore[attr-defined]
-    job = miniature(tmp_path_factory.mktemp("jobs") / "clone")
+    job = miniature(checkout(tmp_path_factory.mktemp("jobs") / "clone"))
     (job / "metrics.json").write_text('{"ndcg_at_10": 0.5}', encoding="utf-8")
     for stage in ("validate.py", "train.py", "export.py"):
         done = run(job, stage)
@@ -148,7 +148,7 @@ def test_bad_requests_are_refused_with_their_reason(
         (lambda table: table.assign(rating=table.rating.replace(5.0, 7.0)), "first rating: isin"),
         (
             lambda table: table.drop(columns="timestamp"),
-            "schema: 1 cases, first ratings.csv: column_in_dataframe",
+            "schema: the table lacks timestamp",
         ),
         (lambda table: pd.concat([table, table.head(1)]), "multiple_fields_uniqueness"),
         (lambda table: table.assign(rating=4.0), "one value only: every rating has the same value"),
@@ -163,12 +163,17 @@ def test_bad_requests_are_refused_with_their_reason(
     ],
 )
 def test_ratings_that_nothing_may_learn_from_are_refused(
-    tmp_path: Path, run: Run, change: Callable[[pd.DataFrame], pd.DataFrame], reason: str
+    tmp_path: Path,
+    imported: Import,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    reason: str,
 ) -> None:
-    job = miniature(tmp_path / "clone", change(ratings()))
-    line = refusal(run, job, "validate.py")
-    assert line.startswith("trainkit: ratings.csv fails ")
-    assert reason in line
+    job = miniature(job_alone(tmp_path, "recommender"), change(ratings()))
+    monkeypatch.chdir(job)
+    with pytest.raises(TrainError, match=r"^ratings.csv fails \d of \d checks: ") as refused:
+        imported("validate").validate()
+    assert reason in str(refused.value)
     assert not all(
         check["passed"] for check in json.loads((job / "work/report.json").read_text("utf-8"))["checks"]
     )
@@ -193,8 +198,9 @@ def test_the_newest_fifth_of_every_user_is_test(imported: Import) -> None:
 
 
 def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run) -> None:
-    job = miniature(tmp_path / "clone")
+    job = miniature(job_alone(tmp_path, "recommender"))
     (job / "data/ratings.csv").write_bytes(b"")
+    (tmp_path / "training-jobs/trainkit").symlink_to(ROOT / "training-jobs/trainkit")
     assert refusal(run, job, "validate.py").startswith("trainkit: data/ratings.csv is not a table: ")
 
 
@@ -207,11 +213,18 @@ def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run
     ],
 )
 def test_parameters_that_make_no_model_are_refused(
-    tmp_path: Path, run: Run, values: dict[str, object], reason: str
+    tmp_path: Path,
+    imported: Import,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, object],
+    reason: str,
 ) -> None:
-    job = miniature(tmp_path / "clone")
+    job = miniature(job_alone(tmp_path, "recommender"))
     with_params(job, train=values)
-    assert refusal(run, job, "train.py") == f"trainkit: params.yaml: {reason}"
+    monkeypatch.chdir(job)
+    with pytest.raises(TrainError) as refused:
+        imported("train").train()
+    assert str(refused.value) == f"params.yaml: {reason}"
 
 
 def test_ndcg_and_recall_are_those_of_a_list_worked_out_by_hand(imported: Import) -> None:
@@ -241,7 +254,7 @@ def test_what_a_user_saw_is_never_among_the_best(imported: Import) -> None:
 def test_the_whole_pipeline_beats_popularity_and_gives_the_same_bytes_again(tmp_path: Path, run: Run) -> None:
     sums = []
     for number in (1, 2):
-        job = miniature(tmp_path / f"clone{number}")
+        job = miniature(checkout(tmp_path / f"clone{number}"))
         done = run(job, "-m", "trainkit", "run", "--no-register", ".")
         assert done.returncode == 0, done.stderr
         sums.append((job / "artifact/SHA256SUMS").read_bytes())
@@ -255,7 +268,7 @@ def test_the_whole_pipeline_beats_popularity_and_gives_the_same_bytes_again(tmp_
 
 @pytest.mark.fleet
 def test_the_word_baseline_trains_popularity(tmp_path: Path, run: Run) -> None:
-    job = miniature(tmp_path / "clone")
+    job = miniature(checkout(tmp_path / "clone"))
     with_params(job, train={"variant": "baseline"})
     done = run(job, "-m", "trainkit", "run", "--no-register", ".")
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,12 @@
-"""The 48 hours after each training series, and a transformer that the model has never seen."""
+"""The 48 hours after each training series, and the test months of a transformer."""
 
 import numpy as np
 from baselines import BASELINES
 from model import Forecaster
 from naive import seasonal_naive
-from network import train_params
-from plan import Plan
+from plan import Plan, train_params
 from scores import Each, daily_step, each_series, gain, summary
-from series import Panel, oil_temperature, panel, read_etth1, read_m4
+from series import Panel, learning_series, oil_temperature, panel, read_etth1, read_m4
 from windows import newest, windows
 
 from trainkit.documents import read_json, rounded, write_json
@@ -17,7 +16,7 @@ from trainkit.stage import METRICS, load_model, run_stage
 
 def evaluate() -> str:
     plan, series, model = read_params("evaluate", Plan), panel(read_m4()), load_model()
-    naive = seasonal_naive(*windows(series.train, train_params().stride))
+    naive = seasonal_naive(*windows(learning_series(), train_params().stride))
     found = {"": tested(model, series), "baseline_": tested(naive, series), **_classical()}
     draws = np.random.default_rng(plan.seed).integers(
         0, len(series.names), (plan.resamples, len(series.names))

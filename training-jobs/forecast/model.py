@@ -1,5 +1,6 @@
 """The forecaster in numpy: what is trained, what is evaluated, and what the graph is compared with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +46,9 @@ class Forecaster:
             wide[:, high] = middle + np.float32(factor) * np.maximum(found[:, high] - middle, 0)
         wide[:, 0], wide[:, 4] = np.minimum(wide[:, 0], wide[:, 1]), np.maximum(wide[:, 4], wide[:, 3])
         return wide
+
+
+Progress = Callable[[int, float, Callable[[], Forecaster]], None]  # epoch, loss, the model so far
 
 
 def level_and_scale(history: Array) -> tuple[Array, Array]:

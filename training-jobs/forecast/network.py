@@ -1,54 +1,15 @@
 """The trained forecaster: a linear map of lags and a small network for the spread, fitted together by quantile loss."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from model import QUANTILES, Forecaster, level_and_scale
+from model import QUANTILES, Forecaster, Progress, level_and_scale
 from numpy.typing import NDArray
+from plan import TrainParams
 from series import DAY, HORIZON, WEEK
 from torch import Tensor, nn
 from windows import LENGTH, Array
 
-from trainkit.errors import TrainError
-from trainkit.params import read_params
-
 EMPHASIS = (0.5, 0.7, 2.0, 0.7, 0.5)  # the forecast itself counts most
-Progress = Callable[[int, float, Callable[[], Forecaster]], None]
-
-
-@dataclass(frozen=True)
-class TrainParams:
-    variant: str
-    hidden: int
-    dropout: float
-    epochs: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
-    stride: int
-    held_out: int
-    seed: int
-
-
-def train_params() -> TrainParams:
-    return checked(read_params("train", TrainParams))
-
-
-def checked(params: TrainParams) -> TrainParams:
-    if params.variant not in ("advanced", "baseline"):
-        raise TrainError(f"params.yaml: train.variant is {params.variant!r}; write advanced or baseline")
-    for name in ("hidden", "epochs", "batch", "stride", "learning_rate"):
-        if getattr(params, name) <= 0:
-            raise TrainError(f"params.yaml: train.{name} is {getattr(params, name)}; write a number above 0")
-    if params.held_out < HORIZON:
-        raise TrainError(
-            f"params.yaml: train.held_out is {params.held_out}; write at least {HORIZON}, one horizon"
-        )
-    if not 0 <= params.dropout < 1:
-        raise TrainError(f"params.yaml: train.dropout is {params.dropout}; write a share below 1")
-    return params
 
 
 class Network(nn.Module):

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from model import MIDDLE, Forecaster
-from network import TrainParams, checked, fit
+from network import fit
+from plan import TrainParams, checked
 from scores import smape
-from series import panel, read_m4
+from series import learning_series
 from windows import shortened, tails, windows
 
 from trainkit.params import as_section
@@ -13,7 +14,7 @@ from trainkit.sweep import Params, Report
 
 
 def objective(params: Params, report: Report) -> float:
-    chosen, series = checked(as_section(params, "train", TrainParams)), panel(read_m4()).train
+    chosen, series = checked(as_section(params, "train", TrainParams)), learning_series()
     history, followed = windows(tails(series, chosen.held_out), chosen.held_out)
 
     def _judged(epoch: int, _: float, so_far: Callable[[], Forecaster]) -> None:

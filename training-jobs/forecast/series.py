@@ -68,6 +68,11 @@ def panel(table: pd.DataFrame) -> Panel:
     return Panel(tuple(train), tuple(train.values()), test)
 
 
+def learning_series() -> list[NDArray[np.float64]]:
+    """What is learned from: the training hours of M4, and the training year of ETTh1's oil temperature."""
+    return [*panel(read_m4()).train, oil_temperature(read_etth1())[0]]
+
+
 def oil_temperature(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The hours to train on, and the hours to test on with the two weeks before them."""
     values = table.OT.to_numpy()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pandera.errors
 import pandera.pandas as pa
+from plan import train_params
 from series import (
     ETTH1_SCHEMA,
     ETTH1_TEST,
@@ -26,8 +27,6 @@ from trainkit.documents import write_json
 from trainkit.params import read_params
 from trainkit.stage import REPORT, run_stage
 
-SHORTEST = LENGTH + 2 * HORIZON  # a window to learn from, and one to set the intervals on
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -45,11 +44,14 @@ def validate() -> str:
 
 def m4_findings(table: pd.DataFrame, limits: Limits) -> Iterator[Finding]:
     """Each check reads only what the ones before it have vouched for."""
+    shortest = (
+        LENGTH + HORIZON + train_params().held_out
+    )  # a window to learn from before those that are held out
     for check, problem in (
         ("M4 schema", lambda: schema_fault(table, M4_SCHEMA)),
         ("M4 series", lambda: _too_few(table, limits)),
         ("M4 hours", lambda: _gaps(table)),
-        ("M4 split", lambda: _split(table)),
+        ("M4 split", lambda: _split(table, shortest)),
     ):
         finding = _finding(check, problem())
         yield finding
@@ -69,6 +71,8 @@ def etth1_findings(table: pd.DataFrame) -> Iterator[Finding]:
 
 def schema_fault(table: pd.DataFrame, schema: pa.DataFrameSchema) -> str | None:
     """Columns, types, ranges, NaN and rows that are there twice: the first three cases."""
+    if lacking := sorted(schema.columns.keys() - set(table.columns)):
+        return f"the table lacks {', '.join(lacking)}"
     try:
         schema.validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
@@ -89,7 +93,7 @@ def _gaps(table: pd.DataFrame) -> str | None:
     return f"{broken.sum()} series miss hours, first {broken.idxmax()}" if broken.any() else None
 
 
-def _split(table: pd.DataFrame) -> str | None:
+def _split(table: pd.DataFrame, shortest: int) -> str | None:
     """Training comes first and is long enough; test is exactly the last HORIZON hours."""
     sizes = (
         table.groupby(["series_id", "split"])
@@ -97,12 +101,12 @@ def _split(table: pd.DataFrame) -> str | None:
         .unstack(fill_value=0)
         .reindex(columns=["train", "test"], fill_value=0)
     )
-    wrong = (sizes.test != HORIZON) | (sizes.train < SHORTEST)
+    wrong = (sizes.test != HORIZON) | (sizes.train < shortest)
     if wrong.any():
         name = wrong.idxmax()
         return (
             f"{wrong.sum()} series, first {name} with {sizes.train[name]} training and {sizes.test[name]} test hours; "
-            f"at least {SHORTEST} and exactly {HORIZON} are needed"
+            f"at least {shortest} and exactly {HORIZON} are needed"
         )
     first = table[table.split == "test"].groupby("series_id").step.min()
     late = table[table.split == "train"].groupby("series_id").step.max() >= first

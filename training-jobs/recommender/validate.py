@@ -33,6 +33,8 @@ def validate() -> str:
 
 def schema_fault(ratings: pd.DataFrame) -> str | None:
     """Columns, types, ranges, NaN and pairs that are there twice: the first three cases."""
+    if lacking := sorted(SCHEMA.columns.keys() - set(ratings.columns)):
+        return f"the table lacks {', '.join(lacking)}"
     try:
         SCHEMA.validate(ratings, lazy=True)
     except pandera.errors.SchemaErrors as error:
