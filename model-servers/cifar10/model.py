@@ -86,6 +86,8 @@ def _opened(place: int, content: bytes) -> Image.Image:
         raise _bad(place, f"{len(content)} bytes; at most {LARGEST_FILE} are taken")
     try:
         image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
+    except Image.DecompressionBombError:
+        raise _bad(place, f"far too many pixels; sides from {SIDE} to {LARGEST_SIDE} are taken") from None
     except _BROKEN:
         raise _bad(place, "not a JPEG or PNG file") from None
     if not (SIDE <= image.width <= LARGEST_SIDE and SIDE <= image.height <= LARGEST_SIDE):

@@ -42,7 +42,7 @@ def read_split(path: Path) -> tuple[Images, list[Finding]]:
 
 
 def check_balance(images: Images, limits: Limits) -> list[Finding]:
-    counts = np.bincount(images.labels[images.labels >= 0], minlength=len(CLASSES))
+    counts = np.array([(images.labels == at).sum() for at in range(len(CLASSES))])
     few = [f"{CLASSES[at]} has {n}" for at, n in enumerate(counts) if n < limits.min_images_per_class]
     rare = [CLASSES[at] for at, n in enumerate(counts) if n < limits.min_class_share * len(images)]
     return [
