@@ -186,6 +186,7 @@ class Registry(Declaration):
     """Container images; those that are pushed here also go to the registries of these accounts."""
 
     replicate_to: Many[Account] = ()
+    replicate_from: Many[Account] = ()  # accounts that may put theirs here
     keep: Annotated[int, Field(ge=2, le=1000)] = 50  # images of each repository
 
 
@@ -259,6 +260,9 @@ class Cloud(Declaration):
     audit: Audit = Audit()
     backup: Backup = Backup()
     ci: Ci | None = None
+    secrets: Many[
+        Slug
+    ] = ()  # names in Secrets Manager; people fill them, no value passes through Git or state
     protect: bool = True  # nothing that holds data can be deleted without a commit that says so
 
     @model_validator(mode="after")

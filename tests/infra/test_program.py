@@ -26,20 +26,31 @@ _LOOP = asyncio.new_event_loop()
 Registered = list[pulumi.runtime.MockResourceArgs]
 
 
+# What the program takes from resources to give to others.
+_OUTPUTS = {
+    "aws:eks/cluster:Cluster": {"vpcConfig": {"clusterSecurityGroupId": "sg-1"}},
+    "aws:rds/instance:Instance": {"resourceId": "db-1"},
+}
+
+
 class Engine(pulumi.runtime.Mocks):
     """Remembers what was registered and, unlike the stock mocks, refuses two resources of one URN."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str = "") -> None:
         self.seen: Registered = []
+        self.account = account
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
-        raise AssertionError(f"the program called {args.token}")
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        """The one question of the program: whose credentials these are."""
+        assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
+        assert not [seen for seen in self.seen if seen.typ != "pulumi:providers:aws"]
+        return {"accountId": self.account}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if any((other.typ, other.name) == (args.typ, args.name) for other in self.seen):
             raise ValueError(f"duplicate URN: {args.typ}::{args.name}")
         self.seen.append(args)
-        return f"{args.name}-id", dict(args.inputs)
+        return f"{args.name}-id", _OUTPUTS.get(args.typ, {}) | dict(args.inputs)
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +77,10 @@ def registered(declared: Repository, env: str, root: Path = ROOT) -> Registered:
 
 def written(seen: Registered, root: Path = ROOT) -> dict[str, str]:
     """What the provider writes for these registrations: its folder, the object's path, the object's bytes."""
-    folders = {args.name: args.inputs["renderYamlToDirectory"] for args in seen if _is_provider(args)}
+    folders = {args.name: args.inputs.get("renderYamlToDirectory") for args in seen if _is_provider(args)}
     files = {}
     for args in seen:
-        if not _is_provider(args):
+        if args.typ.startswith("kubernetes:"):
             folder = Path(folders[str(args.provider).split("::")[-2]]).relative_to(root)
             files[f"{folder.as_posix()}/{path(args.inputs)}"] = dump(_plain(args.inputs))
     return files
@@ -151,8 +162,11 @@ def test_an_object_twice_is_an_error() -> None:
         program()
 
 
-def _run_program(monkeypatch: pytest.MonkeyPatch, root: Path, env: str) -> Registered:
-    engine = Engine()
+def _run_program(
+    monkeypatch: pytest.MonkeyPatch, root: Path, env: str, account: str | None = None
+) -> Registered:
+    cloud = OWN.environments[env].cloud
+    engine = Engine(account or (cloud.account if cloud else ""))
     mocks.set_mocks(engine, project="mainline", stack=env)
     monkeypatch.setattr(pulumi, "get_root_directory", lambda: str(root))
 
@@ -166,6 +180,15 @@ def _run_program(monkeypatch: pytest.MonkeyPatch, root: Path, env: str) -> Regis
 
 def test_the_program_itself_registers_the_stack_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert written(_run_program(monkeypatch, ROOT, "prod")) == render(OWN, "prod")
+
+
+def test_the_program_stops_at_another_account_before_anything_is_registered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(
+        pulumi.RunError, match=r"cloud.account: '333333333333' is not the account of these cred"
+    ):
+        _run_program(monkeypatch, ROOT, "prod", account="999999999999")
 
 
 def test_the_program_refuses_a_bad_declaration_without_a_traceback(

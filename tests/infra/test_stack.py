@@ -93,7 +93,8 @@ def test_a_bad_store_is_refused(store: str, reason: str) -> None:
 
 
 def test_a_stack_without_a_store_is_refused() -> None:
-    found = problems(tree(stack=f"{edited(STACK, f'{STORE}\n', '')}  mainline:cluster: existing\n"))
+    stack = edited(STACK, f"{STORE}\n", "") + "  mainline:cluster: existing\n"
+    found = problems(tree(stack=stack))
     assert f"{STACK_PATH}:1: store: is missing; add 'store:'" in found
 
 

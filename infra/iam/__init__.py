@@ -1,0 +1,1 @@
+"""Who may do what in AWS: IAM documents as pure functions of the declarations, and nothing else."""

@@ -1,0 +1,1 @@
+"""The cloud, registered for real against an engine that only remembers."""
