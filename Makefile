@@ -19,6 +19,11 @@ help:  ## this list
 up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine (PORT=0: any port)
 	@$(BIN)/mainline up $(if $(PORT),--port $(PORT))
 
+fleet: .venv/up.stamp  ## the same with all seven models (MAINLINE_DATASETS=/folder; torch is about 5 GB; PORT=)
+	@$(BIN)/python -m mainline.datasets
+	@$(MAKE) .venv/fleet.stamp
+	@$(BIN)/mainline up --all $(if $(PORT),--port $(PORT))
+
 down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
 

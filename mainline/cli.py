@@ -57,22 +57,29 @@ def _print_json(value: Any) -> None:
 
 @app.command(epilog="Example: mainline up iris")
 def up(
-    jobs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="training jobs (all)")] = None,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOB]...", help="training jobs (those whose data are in packages)"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every job (docs/fleet.md)")] = False,
     port: Annotated[
         int | None, typer.Option(help="of the gateway; 0 takes a free one", min=0, max=65535)
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Train, register, promote, sync, serve and verify on this machine; safe to repeat."""
-    from mainline.reports import show_served
+    from mainline.reports import show_fleet, show_served
+    from mainline.up import reasons
     from mainline.up import up as run
 
     with console.Steps() as steps:
-        served = run(_places(), jobs or [], port, steps)
+        outcome = run(_places(), jobs or [], everything, port, steps)
     if as_json:
-        _print_json([row.as_dict() for row in served])
-        return
-    show_served(served)
+        _print_json([row.as_dict() for row in outcome.served])
+    elif outcome.served:
+        (show_fleet if everything else show_served)(outcome.served)
+    if outcome.failures:
+        raise Refusal(reasons(outcome))
 
 
 @app.command(epilog="Example: mainline publish")
@@ -264,6 +271,30 @@ def check(
     found = run(_places(), envs or [], today.date() if today else None)
     _print_json([asdict(one) for one in found]) if as_json else show_checked(found)
     if any(one.violations for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mainline cost prod --against origin/main")
+def cost(
+    envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="show what changed since this revision of Git", metavar="REV")
+    ] = None,
+    refresh: Annotated[
+        Path | None, typer.Option(help="write a new price book from a price list file of AWS", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Price what is declared, offline, by the newest price book; exit 1 where a usual month is beyond the budget."""
+    from mainline import cost as priced
+    from mainline.bills import show_priced
+
+    if refresh:
+        console.say(f"wrote {priced.refresh(_places(), refresh).relative_to(_places().root)}")
+        return
+    found = priced.cost(_places(), envs or [], against)
+    _print_json([priced.as_dict(one) for one in found]) if as_json else show_priced(found)
+    if any(one.over for one in found):
         raise typer.Exit(1)
 
 

@@ -84,6 +84,11 @@ class Steps:
             else:
                 self._running[name] = self._progress.add_task(text, total=None)
 
+    def note(self, name: str, detail: str) -> None:
+        """A line that a log keeps; on a terminal the spinner shows it."""
+        if not self._console.is_terminal:
+            self._console.print(f"{name:<26} {detail}", markup=False, soft_wrap=True)
+
     def done(self, name: str, detail: str) -> None:
         with self._lock:
             task = self._running.pop(name, None)

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from mainline import console
+from mainline.asked import Served
 from mainline.check import Checked
 from mainline.delivery import Delivered
 from mainline.promote import Promotion
 from mainline.rendering import Rendered
-from mainline.up import Served
 from mainline.verify import Verdict
 from policies.gates import Finding
 
@@ -29,6 +29,16 @@ def show_served(served: Sequence[Served]) -> None:
     console.say(f"each at {served[0].address.rpartition('/')[0]}/<model>")
     short = [(*known, *said) for known, said in zip(facts, answers, strict=True)]
     console.table(("model", "ver", "digest", "commit", "answer", "p95"), short)
+
+
+def show_fleet(served: Sequence[Served]) -> None:
+    """The closing table of all jobs: what was measured against the bars, and how fast it answers here."""
+    rows = [
+        (row.model, row.version, row.digest[7:15], ", ".join(map(str, row.bars)), f"{row.p95_ms:.1f} ms")
+        for row in served
+    ]
+    console.say(f"each at {served[0].address.rpartition('/')[0]}/<model>")
+    console.table(("model", "ver", "digest", "metric against its bar", "p95"), rows)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

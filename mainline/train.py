@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mainline.datasets import MIRROR, declared_job, mirror, refuse_without_packages
 from mainline.errors import Refusal
 from mainline.git import Git
 from mainline.places import EMBEDDED, Places
 from mainline.promote import registry_uri
 from mainline.truth import stack
+
+_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +43,21 @@ def train(places: Places, job: str, on_line: Callable[[str], None]) -> Trained:
         return _trained(job, _run(places, job, commit, on_line))
 
 
-def jobs(places: Places) -> list[str]:
-    return sorted(path.parent.name for path in (places.root / "training-jobs").glob("*/job.yaml"))
-
-
-def refuse_unknown_job(places: Places, job: str) -> None:
-    known = jobs(places)
-    if job not in known:
-        raise Refusal(f"unknown job {job!r}: no training-jobs/{job}/job.yaml; there are {', '.join(known)}")
-
-
 def _refuse_untrainable(places: Places, job: str) -> str:
-    refuse_unknown_job(places, job)
+    model = declared_job(places, job).model
     clone = Git(places.root)
     commit = clone.resolve("HEAD")
     if commit is None:
         raise Refusal(f"{places.root} has no commit to train; git init, git add -A, git commit")
-    dirty = clone.changed_paths(f"training-jobs/{job}", "training-jobs/trainkit", "requirements.lock")
+    served_by = f"model-servers/{model}/model.py"
+    dirty = clone.changed_paths(
+        f"training-jobs/{job}", "training-jobs/trainkit", "requirements.lock", served_by
+    )
     if dirty:
         raise Refusal(
             f"{dirty[0]} has uncommitted changes, and a version names the commit that made it; commit them first"
         )
+    refuse_without_packages(places, job)
     return commit
 
 
@@ -88,6 +85,7 @@ def _run(places: Places, job: str, commit: str, on_line: Callable[[str], None]) 
         stderr=subprocess.STDOUT,
     )
     lines: list[str] = []
+    _running.add(process)
     try:
         for line in process.stdout or ():
             if line.strip():
@@ -98,16 +96,27 @@ def _run(places: Places, job: str, commit: str, on_line: Callable[[str], None]) 
         process.terminate()
         process.wait()
         raise
+    finally:
+        _running.discard(process)
     if code:
         raise Refusal(f"job {job} failed: {lines[-1] if lines else f'exit code {code}, without a word'}")
     return lines
 
 
+def end_running() -> None:
+    """Ask every pipeline to end: they are waited for in threads, which Ctrl-C does not reach."""
+    for process in list(_running):
+        process.terminate()
+
+
 def _environment(places: Places, commit: str) -> dict[str, str]:
     uri = registry_uri(places, stack(places, EMBEDDED).registry)
+    data = mirror()
     # The clone's own trainkit is what the commit names; the installed one is this working tree's.
     return dict(
         os.environ,
+        **({MIRROR: data} if data else {}),
+        TRAINKIT_PARENT=str(os.getpid()),
         MLFLOW_TRACKING_URI=uri,
         MAINLINE_MLFLOW_ARTIFACTS=str(places.run_artifacts),
         MAINLINE_CODE=commit,

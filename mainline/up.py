@@ -1,54 +1,54 @@
 """mainline up: the whole chain on this machine, each step a verb; what is done is not done again."""
 
-import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
+from mainline.asked import Served, ask
+from mainline.datasets import comes_with_packages, declared_job, jobs, refuse_without_data
 from mainline.errors import Refusal
-from mainline.history import entries
-from mainline.live import Answer, Unanswered, infer, p95
 from mainline.local.environment import Embedded
 from mainline.places import EMBEDDED, Places
 from mainline.promote import promote
 from mainline.publish import publish
 from mainline.restore import lost, restore
-from mainline.train import Trained, jobs, refuse_unknown_job, train
+from mainline.train import Trained, end_running, train
 from mainline.truth import Truth, truth
 from mainline.verify import verify
 
 _SYNC_SECONDS = 60.0
-_CALLS = 100
+_START_SECONDS = 15.0  # more for each model: its server loads, and answers its golden requests
+_AT_ONCE = 2  # pipelines: they are mostly the start-up of their stages, or one thread that learns
 
 
 class Progress(Protocol):
-    """Where the steps are shown."""
+    """Where the steps are shown; `note` is a line that stays in a log, where nobody watches."""
 
     def step(self, name: str, detail: str) -> None: ...
+    def note(self, name: str, detail: str) -> None: ...
     def done(self, name: str, detail: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One line of the closing table."""
+@dataclass(slots=True)
+class Outcome:
+    """What serves, and why something does not: reasons by the job or model, which did not hide the others."""
 
-    model: str
-    version: int
-    digest: str
-    commit: str
-    address: str
-    answer: str
-    p95_ms: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    served: list[Served] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
-def up(places: Places, wanted: Sequence[str], port: int | None, progress: Progress) -> list[Served]:
-    """Publish HEAD, start the environment, train, promote, wait for the sync, ask, verify."""
-    chosen = _chosen(places, wanted)
+def up(
+    places: Places, wanted: Sequence[str], everything: bool, port: int | None, progress: Progress
+) -> Outcome:
+    """Publish HEAD, start the environment, train, promote, wait for the sync, ask, verify.
+
+    Without names it trains what needs neither download nor mirror; `everything` is all jobs.
+    A job that fails does not hide the others; Refusal where nothing can be served at all.
+    """
+    chosen = _chosen(places, wanted, everything, progress)
     publish(places)
     where = truth(places, EMBEDDED)
     progress.done("git", f"main of {where.git.folder.name} is {where.head()[:8]}")
@@ -76,34 +76,81 @@ def _start(embedded: Embedded, declared: int, port: int | None, progress: Progre
 
 def _serve(
     places: Places, where: Truth, embedded: Embedded, chosen: Sequence[str], progress: Progress
-) -> list[Served]:
-    trained = _train_all(places, chosen, progress)
+) -> Outcome:
+    outcome = Outcome()
+    trained = _train_all(places, chosen, progress, outcome)
+    if not trained:
+        raise Refusal(reasons(outcome))
     _restore(places, where, embedded, progress)
     for made in trained:
-        _promote(places, where, made, progress)
-    head = where.head()
-    progress.step("sync", head[:8])
-    embedded.wait_synced(head, _SYNC_SECONDS)
-    progress.done("sync", f"{head[:8]} is live")
-    return _ask_all(places, where, embedded, [made.model for made in trained], progress)
+        with _noted(outcome, made.model):
+            _promote(places, where, made, progress)
+    _sync(where, embedded, progress, outcome)
+    _ask_all(places, where, embedded, [declared_job(places, job).model for job in chosen], progress, outcome)
+    return outcome
 
 
-def _chosen(places: Places, wanted: Sequence[str]) -> list[str]:
-    for job in wanted:
-        refuse_unknown_job(places, job)
-    return list(wanted) or jobs(places)
+def reasons(outcome: Outcome) -> str:
+    """Each reason once, a line each."""
+    return "\n".join(dict.fromkeys(outcome.failures.values()))
 
 
-def _train_all(places: Places, chosen: Sequence[str], progress: Progress) -> list[Trained]:
-    # Two at a time: a pipeline is mostly the start-up of its stages.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(lambda job: _train(places, job, progress), chosen))
+@contextmanager
+def _noted(outcome: Outcome, name: str) -> Iterator[None]:
+    """A refusal in here is the reason of `name`, and the others go on."""
+    try:
+        yield
+    except Refusal as refusal:
+        outcome.failures.setdefault(name, str(refusal))
+
+
+def _chosen(places: Places, wanted: Sequence[str], everything: bool, progress: Progress) -> list[str]:
+    known = jobs(places)
+    if wanted or everything:
+        chosen = list(dict.fromkeys(wanted)) or known
+        refuse_without_data(places, chosen)
+        return chosen
+    chosen = [job for job in known if comes_with_packages(declared_job(places, job))]
+    if not chosen:
+        raise Refusal("no job has all of its data in installed packages; name the jobs, or mainline up --all")
+    left = [job for job in known if job not in chosen]
+    if left:
+        progress.done("jobs", f"{', '.join(chosen)}; by name or with --all: {', '.join(left)}")
+    return chosen
+
+
+def _train_all(places: Places, chosen: Sequence[str], progress: Progress, outcome: Outcome) -> list[Trained]:
+    """Those that could be trained, as chosen; what may take longest begins first."""
+    longest = sorted(chosen, key=lambda job: -declared_job(places, job).deadline)
+    made: dict[str, Trained] = {}
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, os.cpu_count() or 1)) as pool:
+        running = {pool.submit(_train, places, job, progress): job for job in longest}
+        try:
+            for future in as_completed(running):
+                job = running[future]
+                with _noted(outcome, job):
+                    made[job] = future.result()
+                if job in outcome.failures:
+                    progress.done(f"train {job}", f"FAILED: {outcome.failures[job].splitlines()[0]}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_running()
+            raise
+    return [made[job] for job in chosen if job in made]
 
 
 def _train(places: Places, job: str, progress: Progress) -> Trained:
-    made = train(places, job, lambda line: progress.step(f"train {job}", line))
+    name = f"train {job}"
+
+    def heard(line: str) -> None:
+        progress.step(name, line)
+        if line.startswith(f"{job} "):
+            progress.note(name, line)
+
+    progress.step(name, "begins")
+    made = train(places, job, heard)
     known = "" if made.new else ", known already"
-    progress.done(f"train {job}", f"version {made.version}, {made.digest[7:19]}{known}")
+    progress.done(name, f"version {made.version}, {made.digest[7:19]}{known}")
     return made
 
 
@@ -141,43 +188,35 @@ def _promote(places: Places, where: Truth, made: Trained, progress: Progress) ->
         )
 
 
+def _sync(where: Truth, embedded: Embedded, progress: Progress, outcome: Outcome) -> None:
+    head = where.head()
+    models = len(where.declared(head).releases)
+    progress.step("sync", head[:8])
+    with _noted(outcome, "sync"):
+        embedded.wait_synced(head, _SYNC_SECONDS + _START_SECONDS * models)
+        progress.done("sync", f"{head[:8]} is live")
+
+
 def _ask_all(
-    places: Places, where: Truth, embedded: Embedded, models: Sequence[str], progress: Progress
-) -> list[Served]:
-    differing = [verdict for verdict in verify(places, EMBEDDED, None) if not verdict.agrees]
-    if differing:
-        raise Refusal(f"{differing[0].model} does not agree; `mainline verify` says where")
-    progress.done("verify", "Git, store and live digests agree")
-    return [_ask(places, where, embedded, model) for model in models]
-
-
-def _ask(places: Places, where: Truth, embedded: Embedded, model: str) -> Served:
-    release = where.declared(where.head()).releases[model, EMBEDDED].stable
-    golden = json.loads((_stored(places, model, release.digest) / "golden.json").read_text("utf-8"))
-    address = embedded.address or ""
-    try:
-        answer = infer(address, model, golden["request"])
-        slow = p95(address, model, golden["request"], _CALLS)
-    except Unanswered as error:
-        raise Refusal(f"{model} at {address} does not answer: {error}") from error
-    since = next(e for e in entries(where.git, where.head(), model, EMBEDDED) if e.digest == answer.digest)
-    link = f"{address}/v2/models/{model}"
-    return Served(
-        model, release.version, answer.digest, since.commit, link, _shown(answer), round(1000 * slow, 2)
-    )
-
-
-def _stored(places: Places, model: str, digest: str) -> Path:
-    return places.store / model / digest[7:]
-
-
-def _shown(answer: Answer) -> str:
-    """The first element of each output: `label setosa, probabilities 0.98`."""
-    outputs: Sequence[Mapping[str, Any]] = answer.body["outputs"]
-    return ", ".join(f"{output['name']} {_first(output['data'])}" for output in outputs)
-
-
-def _first(data: Any) -> str:
-    while isinstance(data, list):
-        data = data[0]
-    return f"{data:.4g}" if isinstance(data, float) else str(data)
+    places: Places,
+    where: Truth,
+    embedded: Embedded,
+    models: Sequence[str],
+    progress: Progress,
+    outcome: Outcome,
+) -> None:
+    """Of what a release names: the others have their reason already."""
+    released = {model for model, env in where.declared(where.head()).releases if env == EMBEDDED}
+    # What did not come up is told by the sync; its neighbours may still be on their way.
+    patience = _START_SECONDS if "sync" in outcome.failures else 0.0
+    for model in (model for model in models if model in released):
+        with _noted(outcome, f"{model} at the gateway"):
+            progress.step("ask", model)
+            outcome.served.append(ask(places, where, embedded.address or "", model, patience))
+    differing = [verdict.model for verdict in verify(places, EMBEDDED, None) if not verdict.agrees]
+    for model in dict.fromkeys(differing):
+        outcome.failures.setdefault(
+            f"{model} verified", f"{model} does not agree; `mainline verify` says where"
+        )
+    if not differing:
+        progress.done("verify", "Git, store and live digests agree")

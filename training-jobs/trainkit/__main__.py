@@ -9,6 +9,7 @@ from pathlib import Path
 from trainkit.bytecode import keep_bytecode
 from trainkit.errors import TrainError
 from trainkit.job import Job, read_job
+from trainkit.parent import end_with_parent
 from trainkit.stage import PREFIX
 
 
@@ -20,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 refused with one line on stderr, 2 wrong usage, 130 or 143 interrupted."""
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminated)
+    end_with_parent()
     try:
         job = read_job(chosen.folder)
         keep_bytecode(job.folder)
