@@ -1,10 +1,11 @@
 """Checks of the data before anything learns from it: a list of findings, pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainkit.errors import TrainError
 from trainkit.splits import Fold, leaked_rows
@@ -18,6 +19,15 @@ class Limits:
     min_rows_per_class: int
     min_class_share: float
     max_duplicate_share: float
+    drift_warn: float
+    drift_fail: float
+
+
+class LabelLimits(Protocol):
+    @property
+    def min_rows_per_class(self) -> int: ...
+    @property
+    def min_class_share(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -33,40 +43,48 @@ def check_table(table: Table, schema: Schema, limits: Limits) -> list[Finding]:
     checks: dict[str, Callable[[], str | None]] = {
         "missing values": lambda: _missing(table, schema),
         "ranges": lambda: _ranges(table, schema),
-        "labels": lambda: _unknown_labels(table),
-        "classes": lambda: _absent_classes(table, schema, limits),
-        "balance": lambda: _balance(table, schema, limits),
         "duplicates": lambda: _duplicates(table, limits),
         "conflicts": lambda: _conflicts(table),
         "constant columns": lambda: _constant(table, schema),
         "label leakage": lambda: _label_leakage(table, schema),
     }
-    return [_finding(name, check()) for name, check in checks.items()]
+    found = [finding(name, check()) for name, check in checks.items()]
+    return [*found, *check_labels(table.labels, schema.classes, limits)]
+
+
+def check_labels(labels: NDArray[np.str_], classes: Sequence[str], limits: LabelLimits) -> list[Finding]:
+    """Each label is one of the classes, and each class has its rows; a label that is unknown may be written ""."""
+    counts = {name: int((labels == name).sum()) for name in classes}
+    return [
+        finding("labels", _unknown_labels(labels, classes)),
+        finding("classes", _absent_classes(counts, limits)),
+        finding("balance", _balance(counts, len(labels), limits)),
+    ]
 
 
 def check_split(table: Table, split: list[Fold]) -> Finding:
     """No row may be trained on and tested on in the same fold, under whatever row number."""
     leaked = leaked_rows(table, split)
-    return _finding("split leakage", f"{leaked} test rows are also training rows" if leaked else None)
+    return finding("split leakage", f"{leaked} test rows are also training rows" if leaked else None)
 
 
-def as_report(findings: list[Finding], table: Table) -> dict[str, Any]:
-    names, counts = np.unique(table.labels, return_counts=True)
+def as_report(findings: list[Finding], **facts: Any) -> dict[str, Any]:
+    """The findings, whether all passed, and whatever else is worth knowing of the data."""
     return {
-        "rows": len(table),
-        "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
-        "checks": [vars(finding) for finding in findings],
-        "passed": all(finding.passed for finding in findings),
+        "checks": [vars(found) for found in findings],
+        "passed": all(found.passed for found in findings),
+        **facts,
     }
 
 
 def refuse_failed(findings: list[Finding], file: str) -> None:
-    failed = [f"{finding.check}: {finding.detail}" for finding in findings if not finding.passed]
+    failed = [f"{found.check}: {found.detail}" for found in findings if not found.passed]
     if failed:
         raise TrainError(f"{file} fails {len(failed)} of {len(findings)} checks: {'; '.join(failed)}")
 
 
-def _finding(check: str, problem: str | None) -> Finding:
+def finding(check: str, problem: str | None) -> Finding:
+    """Of a check that found `problem`, or nothing."""
     return Finding(check, problem is None, problem or "none found")
 
 
@@ -92,17 +110,12 @@ def _ranges(table: Table, schema: Schema) -> str | None:
     )
 
 
-def _unknown_labels(table: Table) -> str | None:
-    rows = np.flatnonzero(table.labels == "")
+def _unknown_labels(labels: NDArray[np.str_], classes: Sequence[str]) -> str | None:
+    rows = np.flatnonzero(~np.isin(labels, list(classes)))
     return f"{len(rows)} rows without a known class, first row {rows[0] + 1}" if len(rows) else None
 
 
-def _counts(table: Table, schema: Schema) -> dict[str, int]:
-    return {name: int((table.labels == name).sum()) for name in schema.classes}
-
-
-def _absent_classes(table: Table, schema: Schema, limits: Limits) -> str | None:
-    counts = _counts(table, schema)
+def _absent_classes(counts: Mapping[str, int], limits: LabelLimits) -> str | None:
     present = [name for name, count in counts.items() if count]
     if len(present) < 2:
         return f"only one class, {present[0]}" if present else "no class at all"
@@ -110,8 +123,8 @@ def _absent_classes(table: Table, schema: Schema, limits: Limits) -> str | None:
     return f"{', '.join(few)} rows, at least {limits.min_rows_per_class} are needed" if few else None
 
 
-def _balance(table: Table, schema: Schema, limits: Limits) -> str | None:
-    shares = {name: count / max(len(table), 1) for name, count in _counts(table, schema).items()}
+def _balance(counts: Mapping[str, int], rows: int, limits: LabelLimits) -> str | None:
+    shares = {name: count / max(rows, 1) for name, count in counts.items()}
     rare = [f"{name} {share:.3f}" for name, share in shares.items() if share < limits.min_class_share]
     return f"share of {', '.join(rare)} is below {limits.min_class_share}" if rare else None
 

@@ -1,5 +1,6 @@
 """What the training data looked like: what drift is measured against."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,34 @@ def reference(table: Table, schema: Schema) -> dict[str, Any]:
     columns = zip(schema.columns, table.features.T, strict=True)
     return {
         "rows": len(table),
-        "features": [
-            {"name": column.name, "unit": column.unit, **_statistics(values)} for column, values in columns
-        ],
-        "classes": {name: rounded((table.labels == name).mean()) for name in schema.classes},
+        "features": [feature(column.name, column.unit, values) for column, values in columns],
+        "classes": class_shares(table.labels, schema.classes),
     }
 
 
-def _statistics(values: NDArray[np.float32]) -> dict[str, Any]:
+def feature(name: str, unit: str, values: NDArray[Any]) -> dict[str, Any]:
     """`quantiles` are the inner edges; bin i holds edges[i-1] < value <= edges[i]; equal edges are merged."""
+    values = np.asarray(values, dtype=np.float32)
     edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS, method="nearest"))
-    homes = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
     low, high = shortest(np.array([values.min(), values.max()]))
     return {
+        "name": name,
+        "unit": unit,
         "min": low,
         "max": high,
         "mean": rounded(values.mean(dtype=np.float64)),
         "std": rounded(values.std(dtype=np.float64, ddof=1)),
         "quantiles": shortest(edges),
-        "shares": [rounded(count / len(values)) for count in homes],
+        "shares": [rounded(share) for share in shares_within(edges, values)],
     }
+
+
+def class_shares(labels: NDArray[np.str_], classes: Sequence[str]) -> dict[str, float]:
+    return {name: rounded((labels == name).mean()) for name in classes}
+
+
+def shares_within(edges: Any, values: NDArray[Any]) -> list[float]:
+    """The share of `values` in each bin between the inner `edges`; one more bin than edges."""
+    inner = np.asarray(edges, dtype=np.float32)
+    homes = np.searchsorted(inner, np.asarray(values, dtype=np.float32), side="left")
+    return [float(count) / max(len(values), 1) for count in np.bincount(homes, minlength=len(inner) + 1)]
