@@ -1,6 +1,7 @@
 """A scratch clone of this repository with a stack for the cluster: what a team would fork, commit and push."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from tests.v2serve.artifacts import iris, write
 
 ENV = "e2e"
 MODEL = "iris"
+MODELS = {MODEL, "production-tabular"}
 SECRET = "store-access"  # a name
 KEYS = {"AWS_ACCESS_KEY_ID": "e2e", "AWS_SECRET_ACCESS_KEY": "e2e", "AWS_REGION": "eu-central-1"}
+_DECLARATION = re.compile(r"(model-servers/[^/]+/model|training-jobs/[^/]+/job)\.yaml")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Fork:
 
 def make_fork(root: Path, store: Path, endpoint: str, registry: str, told: Settings) -> Fork:
     """The files of this working tree as one commit, pushed to main of the remote, whatever was there."""
-    for path in tracked():
+    for path in _small(tracked()):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes((ROOT / path).read_bytes())
     fork = Fork(root, store, endpoint)
@@ -116,6 +119,13 @@ def make_fork(root: Path, store: Path, endpoint: str, registry: str, told: Setti
     fork.run("git", "commit", "-q", "-m", "A fork for one cluster")
     fork.run("git", "push", "-q", "--force", "origin", "HEAD:main")
     return fork
+
+
+def _small(paths: tuple[str, ...]) -> list[str]:
+    """Without the other models and their jobs, which would fill a small cluster."""
+    declared = {path.split("/")[1] for path in paths if _DECLARATION.fullmatch(path)} - MODELS
+    rooms = tuple(f"{room}/{name}/" for room in ("model-servers", "training-jobs") for name in declared)
+    return [path for path in paths if not path.startswith(rooms)]
 
 
 def _stack(endpoint: str, registry: str, told: Settings) -> dict[str, object]:
