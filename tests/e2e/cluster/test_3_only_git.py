@@ -51,20 +51,34 @@ def _refused(attempt: Callable[[], object]) -> str:
     return str(refused.value.body)
 
 
+def _another(item: Item) -> Item:
+    """One that no other rule minds: the name of an InferenceService is that of its digest."""
+    if item["kind"] != "InferenceService":
+        return {**item, "metadata": {**item["metadata"], "name": f"{item['metadata']['name']}-2"}}
+    whole = item["spec"]["predictor"]["model"]["storageUri"].rpartition("/")[2]
+    made: Item = json.loads(json.dumps(item).replace(whole, "7" * 64).replace(whole[:8], "7" * 8))
+    return made
+
+
 def test_a_person_can_neither_create_change_nor_delete_them(
     cluster: Cluster, stable: ReleasedVersion, person: Kube, figures: list[str]
 ) -> None:
     for item in _rendered(cluster):
         kind, name, space = item["kind"], item["metadata"]["name"], item["metadata"]["namespace"]
         full = f"{item['apiVersion']}/{kind}"
-        other = {**item, "metadata": {**item["metadata"], "name": f"{name}-2"}}
+        other = _another(item)
         said = [
             _refused(partial(person.apply, other)),
             _refused(partial(person.merge, full, name, space, LABELLED)),
             _refused(partial(person.delete, full, name, space)),
         ]
-        for verb, words in zip(("CREATE", "UPDATE", "DELETE"), said, strict=True):
-            assert f"{verb} of {kind} {name}" in words
+        tried = (
+            f"CREATE of {kind} {other['metadata']['name']}",
+            f"UPDATE of {kind} {name}",
+            f"DELETE of {kind} {name}",
+        )
+        for what, words in zip(tried, said, strict=True):
+            assert what in words
             assert "only a commit changes it" in words
             figures.append(json.loads(words)["message"])
 

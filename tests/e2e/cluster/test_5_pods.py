@@ -22,13 +22,17 @@ def test_a_pod_under_load_takes_less_memory_than_its_limit(
 ) -> None:
     with load(cluster.told.gateway, MODEL, cluster.told.rate) as calls:
         time.sleep(20)
-        (pod,) = cluster.kube.pods(f"{MODEL}-{stable.short}")
+        pod = next(pod for pod in cluster.kube.pods(f"{MODEL}-{stable.short}") if _stays(pod))
         used = wait("the kubelet has measured it", lambda: _working_set(cluster, pod), 60)
     (container,) = pod["spec"]["containers"]
     limit = float(amount(container["resources"]["limits"]["memory"]))
     assert calls.failed() == []
     assert used < limit / 2
     figures.append(f"{MODEL}: {used / MIB:.0f} MiB in use of {limit / MIB:.0f} MiB, by the kubelet")
+
+
+def _stays(pod: Item) -> bool:
+    return "deletionTimestamp" not in pod["metadata"]
 
 
 def _working_set(cluster: Cluster, pod: Item) -> int:
@@ -46,10 +50,12 @@ def scaled(cluster: Cluster, stable: ReleasedVersion) -> Iterator[str]:
     before = stack.read_text()
     assert "mainline:autoscaler: none" in before
     stack.write_text(before.replace("mainline:autoscaler: none", "mainline:autoscaler: hpa"))
-    cluster.fork.push("Scaled by CPU")
-    yield f"{MODEL}-{stable.short}-predictor"
-    stack.write_text(before)
-    cluster.fork.push("Not scaled")
+    try:
+        cluster.fork.push("Scaled by CPU")
+        yield f"{MODEL}-{stable.short}-predictor"
+    finally:
+        stack.write_text(before)
+        cluster.fork.push("Not scaled")
     wait("the model is settled", lambda: _settled(cluster), 120)
 
 
