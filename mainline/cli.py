@@ -99,26 +99,47 @@ def down() -> None:
     console.say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
-@app.command(epilog="Example: mainline train iris")
+@app.command(epilog="Example: mainline train iris --compare --plot comparison.svg")
 def train(
     job: Annotated[str, typer.Argument(help="a folder of training-jobs/", show_default=False)],
+    version: Annotated[
+        int | None, typer.Argument(help="with --compare: the other version (what serves)", min=1)
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="params and metrics beside those of another version")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="with --compare: a .svg, .png or .pdf of it", metavar="FILE")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a job's DVC pipeline from the newest commit and register the result in MLflow."""
-    from dataclasses import asdict
-
     from mainline.train import train as run
 
+    if (version or plot) and not compare:
+        raise Refusal("a version and --plot belong to --compare; add it")
     with console.Steps() as steps:
         made = run(_places(), job, lambda line: steps.step(f"train {job}", line))
-    if as_json:
-        _print_json(asdict(made))
-        return
-    known = "" if made.new else " (the registry had these bytes already)"
-    console.say(f"{made.model} version {made.version}, {made.digest}{known}")
-    console.table(
-        ("metric", "value"), [(name, f"{value:.6g}") for name, value in sorted(made.metrics.items())]
-    )
+    _compare(made, version, plot, as_json) if compare else _show_trained(made, as_json)
+
+
+def _compare(made: Any, version: int | None, plot: Path | None, as_json: bool) -> None:
+    from mainline.compare import compare
+    from mainline.compare import plot as draw
+    from mainline.reports import show_comparison
+
+    found = compare(_places(), made, version)
+    if plot:
+        draw(found, plot)
+    _print_json(found.as_dict()) if as_json else show_comparison(found)
+
+
+def _show_trained(made: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from mainline.reports import show_trained
+
+    _print_json(asdict(made)) if as_json else show_trained(made)
 
 
 @app.command(epilog="Example: mainline promote iris --to local --version 2 --canary 10")
@@ -142,8 +163,9 @@ def promote(
     from mainline.promote import GatesRefused
     from mainline.promote import promote as run
     from mainline.reports import promotion_as_dict, show_findings, show_promotion
+    from mainline.rollout import mode_of
 
-    mode = _mode(canary, shadow, header)
+    mode = mode_of(canary, shadow, header)
     try:
         with console.Steps() as steps:
             made = run(_places(), model, to, version, mode, lambda word: steps.step(f"promote {model}", word))
@@ -152,39 +174,6 @@ def promote(
         raise
     _wait(to, made.delivered.commit if made.delivered else None, wait)
     _print_json(promotion_as_dict(made)) if as_json else show_promotion(made, _agent_off())
-
-
-def _mode(canary: int | None, shadow: bool, header: str | None) -> Any:
-    from mainline.rollout import Mode
-
-    if sum((canary is not None, shadow, header is not None)) > 1:
-        raise Refusal("--canary, --shadow and --header are three ways to start; give one")
-    if canary is not None:
-        if not 1 <= canary <= 99:
-            raise Refusal(
-                f"--canary {canary}: a canary takes 1 to 99 per cent; leave it out to give all traffic"
-            )
-        return Mode("canary", traffic=canary)
-    if header is not None:
-        name, _, value = header.partition("=")
-        if not name or not value:
-            raise Refusal(f"--header {header!r}: give NAME=VALUE, such as x-group=b")
-        return Mode("header", header=_header(name, value))
-    return Mode("shadow") if shadow else None
-
-
-def _header(name: str, value: str) -> Any:
-    from pydantic import ValidationError
-
-    from infra.declarations.release import Header
-
-    try:
-        return Header(name=name, value=value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Refusal(
-            f"--header {name}={value}: {first['loc'][0]} {first['msg'].removeprefix('Value error, ')}; give NAME=VALUE"
-        ) from error
 
 
 def _wait(env: str, commit: str | None, seconds: float) -> None:

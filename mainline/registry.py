@@ -61,6 +61,11 @@ class Registry:
             found = client.search_model_versions(f"name = '{model}'")
         return {int(entry.version): entry for entry in found}
 
+    def params(self, version: RegisteredVersion) -> dict[str, str]:
+        """What the version's run was made with, as MLflow keeps it: text by name."""
+        with _one_line(self.uri):
+            return dict(self._client().get_run(version.run).data.params)
+
     def fetch(self, version: RegisteredVersion) -> Path:
         """The artifact's folder on this machine; downloaded when the registry is elsewhere."""
         import mlflow.artifacts

@@ -8,9 +8,11 @@ from typing import Any
 from mainline import console
 from mainline.asked import Served
 from mainline.check import Checked
+from mainline.compare import Comparison
 from mainline.delivery import Delivered
 from mainline.promote import Promotion
 from mainline.rendering import Rendered
+from mainline.train import Trained
 from mainline.verify import Verdict
 from policies.gates import Finding
 
@@ -39,6 +41,22 @@ def show_fleet(served: Sequence[Served]) -> None:
     ]
     console.say(f"each at {served[0].address.rpartition('/')[0]}/<model>")
     console.table(("model", "ver", "digest", "metric against its bar", "p95"), rows)
+
+
+def show_trained(made: Trained) -> None:
+    known = "" if made.new else " (the registry had these bytes already)"
+    console.say(f"{made.model} version {made.version}, {made.digest}{known}")
+    rows = [(name, f"{value:.6g}") for name, value in sorted(made.metrics.items())]
+    console.table(("metric", "value"), rows)
+
+
+def show_comparison(found: Comparison) -> None:
+    before, after = (f"version {side.version}" for side in (found.before, found.after))
+    console.say(f"{found.model}: {before} {found.before.digest[7:15]}, {after} {found.after.digest[7:15]}")
+    for kind, rows in (("parameter", found.params()), ("metric", found.metrics())):
+        console.table((kind, before, after, "change"), [(r.name, r.before, r.after, r.change) for r in rows])
+    if not any(row.change for row in (*found.params(), *found.metrics())):
+        console.say("nothing differs")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:

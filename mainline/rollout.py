@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ValidationError
+
 from infra.declarations.release import Candidate, Header, Release, ReleasedVersion
 from mainline.errors import Refusal
 
@@ -21,6 +23,34 @@ class Mode:
         if self.kind == "header" and self.header:
             return f"header {self.header.name}={self.header.value}"
         return self.kind
+
+
+def mode_of(canary: int | None, shadow: bool, header: str | None) -> Mode | None:
+    """The one way to start that the options of `mainline promote` name, or None; Refusal for two of them."""
+    if sum((canary is not None, shadow, header is not None)) > 1:
+        raise Refusal("--canary, --shadow and --header are three ways to start; give one")
+    if canary is not None:
+        if not 1 <= canary <= 99:
+            raise Refusal(
+                f"--canary {canary}: a canary takes 1 to 99 per cent; leave it out to give all traffic"
+            )
+        return Mode("canary", traffic=canary)
+    if header is not None:
+        name, _, value = header.partition("=")
+        if not name or not value:
+            raise Refusal(f"--header {header!r}: give NAME=VALUE, such as x-group=b")
+        return Mode("header", header=_header(name, value))
+    return Mode("shadow") if shadow else None
+
+
+def _header(name: str, value: str) -> Header:
+    try:
+        return Header(name=name, value=value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refusal(
+            f"--header {name}={value}: {first['loc'][0]} {first['msg'].removeprefix('Value error, ')}; give NAME=VALUE"
+        ) from error
 
 
 def promoted(release: Release | None, version: ReleasedVersion, mode: Mode, standby: bool) -> Release | None:
