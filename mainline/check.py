@@ -11,6 +11,7 @@ from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
 from infra.manifests.manifest import identity
 from infra.render import read_rendered
+from mainline.cost import priced, read_prices
 from mainline.errors import Refusal
 from mainline.git import Git
 from mainline.places import Places
@@ -21,6 +22,7 @@ from policies.tree import rules as tree_rules
 from policies.tree.found import inside
 from policies.waivers import refused, subject, waived
 
+BUDGET = "budget"
 _ADMISSION = "admissionregistration.k8s.io/v1"  # which no ValidatingAdmissionPolicy ever looks at
 
 
@@ -61,7 +63,7 @@ def check(places: Places, envs: Sequence[str], today: date | None = None) -> lis
 def _refuse_waivers(places: Places, repository: Repository, today: date | None) -> None:
     if not repository.waivers:
         return
-    rules = {*repository.policies, *tree_rules.NAMES, *CLOUD_RULES}
+    rules = {*repository.policies, *tree_rules.NAMES, *CLOUD_RULES, BUDGET}
     said = list(refused(repository.waivers, rules, today or _day(places)))
     if said:
         raise Refusal("\n".join(said))
@@ -84,13 +86,22 @@ def _checked(places: Places, repository: Repository, env: str) -> Checked:
     except PolicyError as error:
         raise Refusal(str(error)) from error
     found += _of_the_tree(repository, env, objects)
-    return Checked(env, len(policies) + len(tree_rules.NAMES), len(objects), tuple(found))
+    found += _of_the_budget(places, repository, env)
+    return Checked(env, len(policies) + len(tree_rules.NAMES) + 1, len(objects), tuple(found))
 
 
 def _of_the_tree(repository: Repository, env: str, objects: Sequence[Object]) -> Iterator[Violation]:
     for rule, one in tree_rules.found(repository, env, objects):
         if not waived(repository.waivers, rule, subject(one.object)):
             yield Violation(env, identity(one.object), rule, one.message)
+
+
+def _of_the_budget(places: Places, repository: Repository, env: str) -> Iterator[Violation]:
+    """The object of a budget is the stack file that declares it."""
+    file = f"Pulumi.{env}.yaml"
+    if not waived(repository.waivers, BUDGET, file):
+        for message in priced(repository, env, read_prices(places.root)).over:
+            yield Violation(env, file, BUDGET, message)
 
 
 def rendered_objects(places: Places, env: str) -> list[Object]:

@@ -1,6 +1,7 @@
 """The policy pack: `pulumi preview --policy-pack policies` asks the rules of policies/cloud about every resource."""
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from pulumi_policy import (
 )
 
 from infra.declarations.cloud import MANDATORY_TAGS
+from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import load
 from infra.declarations.tree import read_tree
 from infra.declarations.waiver import Waiver
@@ -44,7 +46,10 @@ def _resource(one: PolicyResource) -> Resource:
 
 
 def main() -> None:
-    declared = load(read_tree(Path(__file__).resolve().parents[1]))
+    try:
+        declared = load(read_tree(Path(__file__).resolve().parents[1]))
+    except DeclarationError as error:
+        sys.exit(str(error))
     environment = declared.environments.get(os.environ.get("PULUMI_STACK", ""))
     cloud = environment.cloud if environment else None
     facts = Facts(cloud is None or cloud.protect, MANDATORY_TAGS)

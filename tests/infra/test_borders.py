@@ -15,6 +15,7 @@ ALLOWED = {
     "infra/declarations": (DECLARATIONS,),
     "infra/manifests": (DECLARATIONS, "infra.manifests"),
     "infra/render.py": (DECLARATIONS, "infra.manifests"),
+    "infra/cost": (DECLARATIONS, "infra.cost", "infra.manifests.serving"),
     "infra/iam": (DECLARATIONS, "infra.iam"),
     "infra/cloud": ("infra",),
     "infra/__main__.py": ("infra",),
@@ -29,6 +30,7 @@ ALLOWED = {
 PURE = {
     "infra/declarations": {"pydantic", "pydantic_core", "yaml"},
     "infra/manifests": set(),
+    "infra/cost": {"pydantic"},
     "infra/iam": set(),
     "infra/render.py": {"yaml"},
 }

@@ -19,7 +19,7 @@ JOB = "clusters/prod/jobs/iris/1-manifest"
 @pytest.fixture
 def places(tmp_path):
     """This repository's declarations and one environment of its rendered tree."""
-    wanted = ("Pulumi", "policies/", "model-servers/", "training-jobs/", "clusters/prod/")
+    wanted = ("Pulumi", "policies/", "model-servers/", "training-jobs/", "clusters/prod/", "infra/prices/")
     for path in tracked():
         if path.startswith(wanted) and path.endswith((".yaml", ".py")):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def test_this_repositorys_tree_passes_its_own_rules():
     for one in check(Places(ROOT), []):
         assert one.violations == ()
         assert one.objects > 20
-        assert one.rules == 8
+        assert one.rules == 12
 
 
 def test_an_object_that_would_be_refused_is_named_with_the_rule_and_its_pod_too(places):
@@ -62,7 +62,7 @@ def test_the_command_says_it_and_ends_with_1(places):
     plain = CliRunner().invoke(app, ["--repo", str(places.root), "check", "prod"])
     assert plain.exit_code == 1
     assert "restricted-pods: Job iris-" in plain.stdout
-    assert plain.stdout.splitlines()[-1].endswith("8 rules, 2 refused")
+    assert plain.stdout.splitlines()[-1].endswith("12 rules, 2 refused")
     (found,) = json.loads(
         CliRunner().invoke(app, ["--repo", str(places.root), "check", "prod", "--json"]).stdout
     )

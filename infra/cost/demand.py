@@ -1,0 +1,57 @@
+"""What models and jobs ask for: cores and GiB, and where autoscaling may take them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.declarations.environment import Environment, ModelOverride
+from infra.declarations.job import TrainingJob
+from infra.declarations.model import ServedModel
+from infra.declarations.quantity import amount
+from infra.declarations.repository import Repository
+from infra.manifests.serving import replicas
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Requests of one pod: cores, GiB, GPUs."""
+
+    cpu: float
+    memory: float
+    gpus: int = 0
+
+    def times(self, number: float) -> "Pod":
+        return Pod(self.cpu * number, self.memory * number, round(self.gpus * number))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """All servers of one model: the fewest and the most replicas, of every version that runs."""
+
+    model: str
+    team: str
+    pod: Pod
+    low: int
+    high: int
+
+
+def served(repository: Repository, environment: Environment) -> Iterator[Served]:
+    """Models with a release in the environment that machines serve."""
+    for (name, env), release in sorted(repository.releases.items()):
+        model = repository.models[name]
+        if env == environment.name:
+            ranges = [replicas(model, environment, role) for role in release.versions]
+            low, high = sum(one.min for one in ranges), sum(one.max for one in ranges)
+            yield Served(name, model.owner, _server(model, environment), low, high)
+
+
+def _server(model: ServedModel, environment: Environment) -> Pod:
+    override = environment.models.get(model.name, ModelOverride()).resources
+    cpu, memory = override.cpu or model.resources.cpu, override.memory or model.resources.memory
+    return Pod(float(amount(cpu)), float(amount(memory)) / GIB)
+
+
+def run(job: TrainingJob) -> Pod:
+    """The pod of one run."""
+    return Pod(float(amount(job.resources.cpu)), float(amount(job.resources.memory)) / GIB)
