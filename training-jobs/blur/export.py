@@ -7,11 +7,11 @@ import numpy as np
 from graph import scorer_graph
 from numpy.typing import NDArray
 from photographs import CLASSES, TEST, TRAIN, Photographs, features, read_photographs
-from pixels import served_code
 
 from trainkit.graph import infer
 from trainkit.params import read_params
 from trainkit.release import Parity, Release, Tensor, write_release
+from trainkit.served import served_code
 from trainkit.stage import load_model, run_stage
 
 ABOUT = {

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pixels import served_code
 
 from trainkit.errors import TrainError
+from trainkit.served import served_code
 
 TRAIN, TEST = Path("data/train.parquet"), Path("data/test.parquet")
 COLUMNS = {"image": "binary", "label": "int8", "scene": "int16", "file": "string"}
