@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainkit.artifact import SUMS, emptied, verified_digest, write_sums
+from trainkit.documents import write_json
 from trainkit.errors import TrainError
 from v2serve.artifact import ArtifactError, verify
 
@@ -55,3 +56,19 @@ def test_a_folder_without_sums_is_no_artifact(tmp_path: Path) -> None:
 
 def test_an_emptied_folder_keeps_nothing_of_an_earlier_run(artifact: Path) -> None:
     assert list(emptied(artifact).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ({"metrics": {"accuracy": float("nan")}}, r"evidence\.json: metrics\.accuracy is nan"),
+        ({"features": [{"shares": [0.5, float("inf")]}]}, r"features\[0\]\.shares\[1\] is inf"),
+        (float("-inf"), "it is -inf"),
+    ],
+)
+def test_a_number_that_json_does_not_have_is_named_with_its_place(
+    tmp_path: Path, document: object, place: str
+) -> None:
+    with pytest.raises(TrainError, match=place):
+        write_json(tmp_path / "evidence.json", document)
+    assert not (tmp_path / "evidence.json").exists()

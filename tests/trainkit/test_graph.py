@@ -8,11 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.trainkit.toy import SCHEMA, good_table
-from trainkit.errors import TrainError
 from trainkit.export import Export, Limits, as_release
 from trainkit.golden import Tensor
 from trainkit.graph import classifier_graph, infer, tensors, with_probability_of
-from trainkit.parity import check_parity
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -69,30 +67,3 @@ def test_the_contract_is_read_from_the_graph() -> None:
     assert release.parameters == {"features": ["length", "width"], "labels": ["no", "yes"]}
     assert release.golden[0]["features"].shape == (3, 2)
     assert (release.parity.rows, release.parity.largest_difference < 1e-6) == (40, True)
-
-
-def test_a_probability_that_differs_from_the_source_stops_the_export() -> None:
-    labels = np.array(["no", "yes"])
-    answers = {"label": labels.astype(object), "probability": np.array([0.1, 0.9])}
-    assert check_parity(answers, labels, {"probability": np.array([0.1, 0.9])}, 1e-6) == 0
-    with pytest.raises(TrainError, match=r"its source: probability differs by 0.1, .*tolerance is 1e-06"):
-        check_parity(answers, labels, {"probability": np.array([0.2, 0.9])}, 1e-6)
-
-
-def test_a_probability_that_is_not_a_number_stops_the_export() -> None:
-    labels = np.array(["no"])
-    answers = {"label": labels, "probability": np.array([np.nan])}
-    with pytest.raises(TrainError, match="probability differs by nan"):
-        check_parity(answers, labels, {"probability": np.array([0.2])}, 1e-6)
-
-
-def test_a_label_that_differs_from_the_source_stops_the_export() -> None:
-    answers = {"label": np.array(["no", "no"]), "probability": np.zeros(2)}
-    with pytest.raises(TrainError, match=r"on 1 of 2 labels, first in row 2: no instead of yes"):
-        check_parity(answers, np.array(["no", "yes"]), {"probability": np.zeros(2)}, 1e-6)
-
-
-def test_another_shape_than_the_sources_stops_the_export() -> None:
-    answers = {"label": np.array(["no"]), "probability": np.zeros((1, 2))}
-    with pytest.raises(TrainError, match=r"probability has shape \(1, 2\), its source gives \(1,\)"):
-        check_parity(answers, np.array(["no"]), {"probability": np.zeros(1)}, 1e-6)

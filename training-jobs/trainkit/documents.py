@@ -1,6 +1,7 @@
 """JSON files with the same bytes for the same content: sorted, finite, no clock."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from trainkit.errors import TrainError
 
 
 def write_json(path: Path, document: Any) -> None:
+    """TrainError names the place of a number that JSON does not have."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
+    try:
+        text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
+    except ValueError:
+        raise TrainError(f"{path.name}: {_not_finite(document)}: nothing may be built on it") from None
     path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -26,6 +31,21 @@ def read_json(path: Path, fix: str) -> Any:
         raise TrainError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
     except ValueError as error:
         raise TrainError(f"{path} is not JSON ({error}): {fix}") from None
+
+
+def _not_finite(document: Any, place: str = "") -> str:
+    """Where NaN or an infinity is, such as `metrics.accuracy is nan`; empty if nowhere."""
+    if isinstance(document, float):
+        return "" if math.isfinite(document) else f"{place or 'it'} is {document}"
+    if isinstance(document, dict):
+        items = [(f"{place}.{name}" if place else str(name), value) for name, value in document.items()]
+    else:
+        items = (
+            [(f"{place}[{n}]", value) for n, value in enumerate(document)]
+            if isinstance(document, list)
+            else []
+        )
+    return next(filter(None, (_not_finite(value, where) for where, value in items)), "")
 
 
 def shortest(values: NDArray[np.float32]) -> list[float]:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from trainkit.card import feature_table
 from trainkit.graph import infer, tensors
-from trainkit.parity import check_parity
+from trainkit.parity import compared
 from trainkit.reference import reference
-from trainkit.release import Parity, Release, write_release
+from trainkit.release import Release, write_release
 from trainkit.table import Schema, Table
 
 
@@ -46,7 +46,7 @@ def as_release(export: Export, limits: Limits) -> Release:
     """Checked against the source on all rows; the contract is read from the graph, so the two cannot differ."""
     content, schema = export.graph.SerializeToString(deterministic=True), export.schema
     answers = infer(content, export.table.features)
-    largest = check_parity(answers, export.labels, dict(export.scores), limits.tolerance)
+    parity = compared(answers, {"label": export.labels, **export.scores}, limits.tolerance)
     rows = np.linspace(0, len(export.table) - 1, limits.golden_rows).astype(np.intp)
     return Release(
         graph=content,
@@ -58,6 +58,6 @@ def as_release(export: Export, limits: Limits) -> Release:
         reference=reference(export.table, schema),
         about=export.about,
         method=export.method,
-        parity=Parity(largest, limits.tolerance, len(export.table)),
+        parity=parity,
         takes=feature_table(schema),
     )

@@ -1,5 +1,6 @@
 """A scikit-learn classifier as an ONNX graph that speaks the V2 contract: our names, a free batch, stable bytes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,11 @@ def normalized(graph: onnx.ModelProto) -> onnx.ModelProto:
     graph.domain, graph.doc_string, graph.model_version = "", "", 1
     graph.graph.doc_string = ""
     del graph.metadata_props[:]
-    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param = BATCH
+    for given in graph.graph.input:
+        given.type.tensor_type.shape.dim[0].dim_param = BATCH
     for number, node in enumerate(graph.graph.node):
         node.name, node.doc_string = f"{node.op_type}_{number}", ""
+        del node.metadata_props[:]
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
@@ -73,14 +76,23 @@ def tensors(values: Any) -> tuple[Tensor, ...]:
 
 
 def infer(content: bytes, features: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """What ONNX Runtime answers, by output name; one thread, so that sums have one order."""
+    """What ONNX Runtime answers, by output name, to a graph whose one input is `features`."""
+    return run(session(content), {"features": features})
+
+
+def session(content: bytes) -> Any:
+    """One thread, so that sums have one order."""
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"features": features}), strict=True))
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run(opened: Any, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The answers of a session, by output name."""
+    names = [output.name for output in opened.get_outputs()]
+    return dict(zip(names, opened.run(names, dict(feeds)), strict=True))
 
 
 def _set_outputs(graph: onnx.GraphProto, outputs: dict[str, tuple[int, list[Any]]]) -> None:

@@ -23,6 +23,7 @@ from trainkit.errors import TrainError
 from trainkit.golden import Asked, Tensor, document, is_binary, request
 from trainkit.job import Job, read_job
 from trainkit.params import all_params
+from trainkit.parity import Parity
 from trainkit.stage import ARTIFACT, METRICS
 
 if TYPE_CHECKING:
@@ -43,15 +44,6 @@ OURS = {
     SUMS,
 }
 PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far the graph is from the model that was evaluated, over `rows` rows: largest absolute difference."""
-
-    largest_difference: float
-    tolerance: float
-    rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """How good a model is on rows that it has not seen, with the interval that so few rows allow."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainkit.documents import rounded
-from trainkit.splits import Fold
+from trainkit.errors import TrainError
+from trainkit.splits import Fold, Rows
 from trainkit.table import Table
 
 NINETY_FIVE = 1.959964  # standard normal quantile of 97.5 percent
 Probabilities = NDArray[np.float64]
+METRIC = re.compile(r"[A-Za-z][-A-Za-z0-9_.]{0,62}")  # what gates and MLflow take
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,68 @@ def _auc_interval(area: float, positives: int, negatives: int) -> tuple[float, f
     variance = area * (1 - area) + (positives - 1) * (one - area**2) + (negatives - 1) * (two - area**2)
     half = NINETY_FIVE * (variance / (positives * negatives)) ** 0.5
     return max(0.0, area - half), min(1.0, area + half)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Percentile intervals of 95 percent by resampling the test rows (or users, or series), the same for every metric.
+
+    A statistic takes row numbers, some of them several times, and gives the metric of these rows.
+    """
+
+    rows: int
+    seed: int
+    times: int = 1000
+
+    def interval(self, statistic: Callable[[Rows], float]) -> tuple[float, float]:
+        """Resamples on which the statistic is not a number, for want of a class, do not count."""
+        random = np.random.default_rng(self.seed)
+        found = np.array([statistic(random.integers(0, self.rows, self.rows)) for _ in range(self.times)])
+        if not np.isfinite(found).any():
+            raise TrainError(
+                f"no resample of {self.rows} rows gives a number: are there enough rows of each class?"
+            )
+        low, high = np.quantile(found[np.isfinite(found)], (0.025, 0.975))
+        return float(low), float(high)
+
+    def scored(self, name: str, statistic: Callable[[Rows], float]) -> dict[str, float]:
+        """`name` on all rows, with `name_low` and `name_high`."""
+        low, high = self.interval(statistic)
+        found = {name: statistic(np.arange(self.rows)), f"{name}_low": low, f"{name}_high": high}
+        return {key: rounded(value) for key, value in found.items()}
+
+    def means(self, each: Mapping[str, NDArray[Any]], prefix: str = "") -> dict[str, float]:
+        """Of metrics that are means over rows: `each` has one value a row."""
+        found: dict[str, float] = {}
+        for name, values in each.items():
+            found |= self.scored(prefix + name, lambda rows, values=values: float(values[rows].mean()))  # type: ignore[misc]
+        return found
+
+
+def slices(
+    name: str, column: Sequence[object] | NDArray[Any], metrics: Callable[[Rows], Mapping[str, float]]
+) -> dict[str, float]:
+    """Metrics of the rows of each value of a column: `slice_<name>_<value>_<metric>`, and `..._rows`, their number.
+
+    Flat, because MLflow logs and gates read them by name; TrainError if two values give one name, or one too long.
+    """
+    values, found = np.array([_word(value) for value in column]), dict[str, float]()
+    if len(set(values)) != len({str(value) for value in column}):
+        raise TrainError(f"slices of {name}: two values are one name without their signs; rename them")
+    for value in np.unique(values):
+        rows = np.flatnonzero(values == value)
+        for metric, number in {"rows": float(len(rows)), **metrics(rows)}.items():
+            found[_metric_name(f"slice_{name}_{value}_{metric}")] = rounded(number)
+    return found
+
+
+def _word(value: object) -> str:
+    return re.sub(r"[^-A-Za-z0-9.]+", "_", str(value)).strip("_")
+
+
+def _metric_name(name: str) -> str:
+    if METRIC.fullmatch(name) is None:
+        raise TrainError(
+            f"metric {name!r}: use up to 63 of A-Z a-z 0-9 _ . -; shorten the slice's name or value"
+        )
+    return name
