@@ -268,6 +268,7 @@ def test_smape_and_mase_are_those_worked_out_by_hand(imported: Import) -> None:
     quantiles = np.array([[[-9.0, -9], [1, -1], [12, 12], [14, 14], [99, 99]]])
     found = scores.each_series(followed, quantiles, [24.0])
     assert (found["mase"][0], found["coverage_80"][0], found["coverage_95"][0]) == (0.5, 0.5, 1.0)
+    assert scores.off_level(found) == {"coverage_80_off": 0.3, "coverage_95_off": 0.05}
 
 
 def test_calibrated_intervals_hold_as_often_as_they_say(imported: Import) -> None:

@@ -5,7 +5,7 @@ from baselines import BASELINES
 from model import Forecaster
 from naive import seasonal_naive
 from plan import Plan, train_params
-from scores import Each, daily_step, each_series, gain, summary
+from scores import Each, daily_step, each_series, gain, off_level, summary
 from series import Panel, learning_series, oil_temperature, panel, read_etth1, read_m4
 from windows import newest, windows
 
@@ -24,7 +24,7 @@ def evaluate() -> str:
     metrics = {"series": float(len(series.names))}
     for prefix, each in found.items():
         metrics |= summary(prefix, each, draws)
-    metrics |= gain(found[""], found["baseline_"], draws)
+    metrics |= off_level(found[""]) | gain(found[""], found["baseline_"], draws)
     metrics |= etth1("etth1_", model, plan) | etth1("baseline_etth1_", naive, plan)
     write_json(METRICS, metrics)
     return _line(metrics)

@@ -47,6 +47,14 @@ def summary(prefix: str, found: Each, draws: NDArray[np.intp]) -> dict[str, floa
     return {name: rounded(value) for name, value in values.items()}
 
 
+def off_level(found: Each) -> dict[str, float]:
+    """How far the share of hours inside each interval is from what the interval says, 0 to 1."""
+    return {
+        f"coverage_{level}_off": rounded(abs(found[f"coverage_{level}"].mean() - level / 100))
+        for level in LEVELS
+    }
+
+
 def gain(better: Each, base: Each, draws: NDArray[np.intp]) -> dict[str, float]:
     """By which share the sMAPE is below that of `base`; the interval resamples the same series for both."""
     one, other = better["smape"], base["smape"]
