@@ -266,6 +266,13 @@ class Cloud(Declaration):
     protect: bool = True  # nothing that holds data can be deleted without a commit that says so
 
     @model_validator(mode="after")
+    def _has_an_administrator(self) -> Self:
+        if not self.ci and not self.control_plane.admins:
+            fix = "name roles in control_plane.admins, or a repository in ci"
+            raise MisfitError(("control_plane",), f"nobody could use the cluster; {fix}")
+        return self
+
+    @model_validator(mode="after")
     def _networks_apart(self) -> Self:
         taken = {"network.cidr": self.network.cidr, "control_plane.services": self.control_plane.services}
         for (one, left), (other, right) in combinations(taken.items(), 2):

@@ -34,11 +34,13 @@ class Images(Declaration):
 
     v2serve: Image = "mainline/v2serve:0.1.0"
     training: Image = "mainline/training:0.1.0"
+    fleet: Image = "mainline/training-fleet:0.1.0"  # of jobs that learn with torch and its like
     pinned: Literal["tag", "digest"] = "tag"  # `digest` refuses tags, here and in the cluster
 
     @model_validator(mode="after")
     def _by_digest(self) -> Self:
-        for name, image in (("v2serve", self.v2serve), ("training", self.training)):
+        for name in ("v2serve", "training", "fleet"):
+            image = getattr(self, name)
             if self.pinned == "digest" and "@sha256:" not in image:
                 fix = "images are pinned by digest here; write 'name@sha256:<64 hex>'"
                 raise MisfitError((name,), f"{image!r} is a tag, and {fix}")
@@ -52,6 +54,13 @@ class Gateway(Declaration):
     pods: Slug = "envoy-gateway-system"  # the namespace of its data plane, which may call model servers
     mirrors: bool = True  # shadow releases need RequestMirror, which not every implementation has
     certificate: Slug | None = None  # the TLS secret of the https listener, in namespace `gateway`
+
+
+def _images(cloud: Cloud) -> dict[str, str]:
+    """This repository's own images, in the registry of the environment's account."""
+    defaults = {name: str(info.default) for name, info in Images.model_fields.items()}
+    host = naming.image_host(cloud)
+    return {name: f"{host}/{defaults[name]}" for name in ("v2serve", "training", "fleet")}
 
 
 class ReplicasOverride(Declaration):
@@ -88,6 +97,8 @@ class Environment(Declaration):
     gateway: Gateway = Gateway()
     port: Port = 8080
     trains: bool = False
+    queue: Slug | None = None  # Kueue's LocalQueue, in `training`, that Jobs wait in; none: they start at once
+    datasets: Store | None = None  # below <datasets>/<job>/ lie a job's data files, and its checkpoints
     steps: Many[Percent] = ()
     standby: bool = False
     floor: Replicas = 1
@@ -103,14 +114,27 @@ class Environment(Declaration):
     @model_validator(mode="before")
     @classmethod
     def _computed(cls, given: Any) -> Any:
-        """On EKS the store and the images have names that follow from the account; a stack file may say others."""
+        """On EKS the store and the images have names that follow from the account, unless a stack file says others."""
         if not isinstance(given, dict) or given.get("cluster", "eks") != "eks":
             return given
         try:
             cloud = Cloud.model_validate(given.get("cloud"))
         except ValidationError:
             return given  # refused with its own reason, as a field
-        return {"store": naming.store(cloud, str(given.get("name"))), **given}
+        images = given.get("images", {})
+        if not isinstance(images, dict):
+            return given
+        own = {"images": {**_images(cloud), **images}}
+        return {"store": naming.store(cloud, str(given.get("name"))), **given, **own}
+
+    @model_validator(mode="after")
+    def _has_a_bucket(self) -> Self:
+        own = self.cluster == "eks" and self.store.startswith("s3://") and not self.endpoint
+        bucket = naming.bucket_of(self.store)[0]
+        if own and not self.credentials and not naming.is_bucket(bucket):
+            fix = "use 3 to 63 of a-z, 0-9 and -, or leave it out: then it is named after the account"
+            raise MisfitError(("store",), f"{bucket!r} is no name that S3 takes for a bucket; {fix}")
+        return self
 
     @model_validator(mode="after")
     def _has_a_cloud(self) -> Self:

@@ -1,5 +1,6 @@
 """Names, tags and ARNs in AWS, computed from what is declared: cloud and manifests agree without asking AWS."""
 
+import re
 from hashlib import sha256
 from typing import Literal
 from urllib.parse import urlsplit
@@ -39,6 +40,11 @@ def bucket(cloud: Cloud, env: str, purpose: Bucket) -> str:
 def store(cloud: Cloud, env: str) -> str:
     """Where artifacts lie if the stack file says nothing else."""
     return f"s3://{bucket(cloud, env, 'models')}"
+
+
+def is_bucket(name: str) -> bool:
+    """Whether S3 takes the name; dots are allowed there and break TLS, so they are not allowed here."""
+    return re.fullmatch(r"[a-z0-9][-a-z0-9]{1,61}[a-z0-9]", name) is not None
 
 
 def bucket_of(address: str) -> tuple[str, str]:

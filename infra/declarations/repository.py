@@ -1,10 +1,11 @@
 """A whole commit's declarations: each valid by itself, and all of them fitting together."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from infra.declarations.clouds import clouds_apart
 from infra.declarations.declaration import Declaration, parse
 from infra.declarations.document import Document, read_document
 from infra.declarations.environment import Environment
@@ -17,6 +18,7 @@ from infra.declarations.stack import PROJECT_FILE, read_project, read_stack, sta
 from infra.declarations.tree import Tree, is_declaration
 from infra.declarations.waiver import WAIVERS_FILE, Waiver, Waivers
 
+_TRAINKIT = "trainkit"
 _INPUTS = ("job.yaml", "params.yaml", "dvc.yaml")
 T = TypeVar("T")
 Named = TypeVar("Named", ServedModel, TrainingJob, Policy)
@@ -102,6 +104,8 @@ def _environments(loading: _Loading, files: Tree) -> dict[str, Environment]:
         name = stack_name(path)
         environment = loading.stack(path, text, defaults) if name is not None else None
         environments |= {environment.name: environment} if environment else {}
+    for env, where, message in clouds_apart(environments):
+        loading.refuse(f"Pulumi.{env}.yaml", where, message)
     return environments
 
 
@@ -141,15 +145,27 @@ def _releases(loading: _Loading, files: Tree) -> dict[tuple[str, str], Release]:
     return releases
 
 
-def _inputs(files: Tree, jobs: Iterable[str]) -> dict[str, str]:
-    """The sha256 of a listing of every job's declaration, parameters, stages and code, as sha256sum writes it."""
-    listings = dict.fromkeys(jobs, "")
-    for path, text in files.items():
-        room, _, rest = path.partition("/")
-        job, _, name = rest.partition("/")
-        if room == "training-jobs" and job in listings and (name in _INPUTS or name.endswith(".py")):
-            listings[job] += f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n"
-    return {job: hashlib.sha256(listing.encode()).hexdigest() for job, listing in listings.items()}
+def _inputs(files: Tree, jobs: Mapping[str, TrainingJob]) -> dict[str, str]:
+    """The sha256 of a listing of what every job's result depends on, as sha256sum writes it.
+
+    Its declaration (with the digests of its data), parameters, recipes, stages and code, trainkit, and the model.py
+    that is served with what it makes.
+    """
+    lines = {path: f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in files.items()}
+    listings = {
+        name: "".join(line for path, line in lines.items() if _is_input(path, job))
+        for name, job in jobs.items()
+    }
+    return {name: hashlib.sha256(listing.encode()).hexdigest() for name, listing in listings.items()}
+
+
+def _is_input(path: str, job: TrainingJob) -> bool:
+    folder, _, name = path.partition("/")[2].partition("/")
+    if path.startswith("model-servers/"):
+        return folder == job.model and name == "model.py"
+    if not path.startswith("training-jobs/") or folder not in (job.name, _TRAINKIT):
+        return False
+    return name.endswith(".py") or (folder == job.name and (name in _INPUTS or name.startswith("conf/")))
 
 
 def _references(loading: _Loading, repository: Repository, files: Tree) -> None:

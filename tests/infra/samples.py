@@ -17,7 +17,7 @@ STACK = """\
 config:
   mainline:cloud: {account: "111111111111", region: eu-central-1, network: {cidr: 10.0.0.0/16}, \
 tags: {team: platform, cost_centre: ml}, pools: {main: {instances: [m7i.large], nodes: {max: 4}}}, \
-budget: {monthly: 500, emails: [ml@example.com]}}
+control_plane: {admins: [admin]}, budget: {monthly: 500, emails: [ml@example.com]}}
   mainline:store: s3://models-dev
   mainline:registry: https://mlflow.example.com
 """

@@ -103,6 +103,12 @@ def test_the_store_of_an_environment_in_aws_is_named_after_its_account() -> None
     assert own.store == "s3://mainline-dev-models-111111111111"
 
 
+def test_the_images_of_an_environment_in_aws_are_those_of_its_own_registry() -> None:
+    own = load(tree(stack=f"{STACK}  mainline:images: {{training: 'a/b:1'}}\n")).environments["dev"].images
+    assert own.v2serve == "111111111111.dkr.ecr.eu-central-1.amazonaws.com/mainline/v2serve:0.1.0"
+    assert own.training == "a/b:1"
+
+
 def test_what_pulumi_writes_into_a_stack_file_is_accepted() -> None:
     stack = f"encryptionsalt: v1:abc\nsecretsprovider: passphrase\n{STACK}"
     assert load(tree(stack=stack)).environments["dev"].store == "s3://models-dev"
@@ -145,7 +151,10 @@ def test_another_project_name_is_refused_because_keys_would_not_be_found() -> No
         ("training-jobs/iris/dvc.lock", True),
         ("training-jobs/iris/data/iris.csv", False),
         ("training-jobs/iris/sub/train.py", False),
-        ("model-servers/iris/model.py", False),
+        ("model-servers/iris/model.py", True),
+        ("model-servers/iris/notes.py", False),
+        ("training-jobs/iris/conf/small.yaml", True),
+        ("training-jobs/iris/work/best.yaml", False),
         ("clusters/dev/Pulumi.yaml", False),
         ("infra/Pulumi.dev.yaml", False),
         ("../Pulumi.yaml", False),
