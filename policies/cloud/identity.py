@@ -1,13 +1,14 @@
 """Roles may do what is named: no wildcard for actions that change something, none for whose things they are."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.cloud.resource import Facts, Json, Resource, Rule, allowed, document, each, listed, part
+from policies.cloud.resource import Facts, Found, Json, Resource, Rule, allowed, document, listed, part
 
+_POLICY = "aws:iam/policy:Policy"
 _POLICIES = (
-    "aws:iam/policy:Policy",
+    _POLICY,
     "aws:iam/rolePolicy:RolePolicy",
     "aws:iam/userPolicy:UserPolicy",
     "aws:iam/groupPolicy:GroupPolicy",
@@ -23,9 +24,11 @@ _MIGHTY = ("AdministratorAccess", "IAMFullAccess", "PowerUserAccess", "AmazonS3F
 # With a wildcard behind it, an action may only look.
 _LOOKS = re.compile(r"[a-z0-9-]+:(?:BatchGet|Describe|Get|List)[A-Za-z]*\*?")
 _LISTS = re.compile(r"[a-z0-9-]+:(?:Describe|List)[A-Za-z]*\*?")
-# AWS knows no resource for these (service authorization reference), so "*" is the only thing to write.
+# AWS knows no resource for these (service authorization reference), so "*" is the only thing to write; the load
+# balancer controller's own policy (kubernetes-sigs/aws-load-balancer-controller) looks at groups of every network.
 _NOBODYS = {
     "cloudwatch:PutMetricData",
+    "ec2:GetSecurityGroupsForVpc",
     "ecr:GetAuthorizationToken",
     "pricing:GetProducts",
     "ssm:DescribeParameters",
@@ -35,7 +38,22 @@ _NOBODYS = {
 }
 
 
-def _wild(one: Resource, _: Facts) -> Iterator[str]:
+def _wild(resources: Sequence[Resource], _: Facts) -> Iterator[Found]:
+    limits = [str(one.props.get("permissionsBoundary")) for one in resources if one.kind == _ROLE]
+    given = [str(one.props.get("policyArn")) for one in resources if one.kind in _ATTACHED]
+    for one in resources:
+        if _is_named(one, limits) and not _is_named(one, given):
+            continue  # a boundary gives nothing: it takes from what others give
+        yield from (Found(one, message) for message in _of_resource(one))
+
+
+def _is_named(one: Resource, arns: Sequence[str]) -> bool:
+    """Whether a policy is one of those; names are known before ARNs are."""
+    end = f":policy{one.props.get('path') or '/'}{one.props.get('name')}"
+    return one.kind == _POLICY and any(arn in one.names or arn.endswith(end) for arn in arns)
+
+
+def _of_resource(one: Resource) -> Iterator[str]:
     for given in _documents(one):
         found = document(given)
         if found is None and isinstance(given, str):
@@ -98,5 +116,5 @@ def _of_federation(condition: Json) -> Iterator[str]:
 WILDCARDS = Rule(
     "iam-wildcards",
     "A role may do what is named, to what is named, for whom is named.",
-    each(_wild, _ROLE, *_POLICIES, *_ATTACHED),
+    _wild,
 )
