@@ -287,54 +287,6 @@ def cost(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: mainline cost prod --against origin/main")
-def cost(
-    envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
-    against: Annotated[
-        str | None, typer.Option(help="show what changed since this revision of Git", metavar="REV")
-    ] = None,
-    refresh: Annotated[
-        Path | None, typer.Option(help="write a new price book from a price list file of AWS", metavar="FILE")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Price what is declared, offline, by the newest price book; exit 1 where a usual month is beyond the budget."""
-    from mainline import cost as priced
-    from mainline.bills import show_priced
-
-    if refresh:
-        console.say(f"wrote {priced.refresh(_places(), refresh).relative_to(_places().root)}")
-        return
-    found = priced.cost(_places(), envs or [], against)
-    _print_json([priced.as_dict(one) for one in found]) if as_json else show_priced(found)
-    if any(one.over for one in found):
-        raise typer.Exit(1)
-
-
-@app.command(epilog="Example: mainline cost prod --against origin/main")
-def cost(
-    envs: Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="environments (all)")] = None,
-    against: Annotated[
-        str | None, typer.Option(help="show what changed since this revision of Git", metavar="REV")
-    ] = None,
-    refresh: Annotated[
-        Path | None, typer.Option(help="write a new price book from a price list file of AWS", metavar="FILE")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Price what is declared, offline, by the newest price book; exit 1 where a usual month is beyond the budget."""
-    from mainline import cost as priced
-    from mainline.bills import show_priced
-
-    if refresh:
-        console.say(f"wrote {priced.refresh(_places(), refresh).relative_to(_places().root)}")
-        return
-    found = priced.cost(_places(), envs or [], against)
-    _print_json([priced.as_dict(one) for one in found]) if as_json else show_priced(found)
-    if any(one.over for one in found):
-        raise typer.Exit(1)
-
-
 @app.command(epilog="Example: mainline status local --json")
 def status(
     env: Of = EMBEDDED,
