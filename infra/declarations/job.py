@@ -1,6 +1,6 @@
 """What a team declares about a training job: its data by digest, what it needs, and how long it may take."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,9 +38,22 @@ class TrainingJob(Declaration):
     owner: Slug
     model: Slug
     data: Annotated[Many[Data], Field(min_length=1)]
+    image: Literal["train", "fleet"] = (
+        "train"  # the groups of packages that it learns with; `fleet` has torch
+    )
+    nodes: Annotated[int, Field(ge=1, le=64)] = 1  # machines that train one model together
+    gpus: Annotated[int, Field(ge=0, le=16)] = 0  # of each node
     resources: Resources = Resources()
     deadline: Annotated[int, Field(ge=60, le=7 * 24 * 3600)] = 1800  # seconds, all retries together
     retries: Annotated[int, Field(ge=0, le=10)] = 2
+
+    @model_validator(mode="after")
+    def _torch_where_it_is_needed(self) -> Self:
+        for name, asked in (("nodes", self.nodes > 1), ("gpus", self.gpus > 0)):
+            if asked and self.image != "fleet":
+                fix = "the image 'train' has nothing that can use them; write 'image: fleet'"
+                raise MisfitError((name,), f"{getattr(self, name)} asked, and {fix}")
+        return self
 
     @model_validator(mode="after")
     def _one_source_a_file(self) -> Self:

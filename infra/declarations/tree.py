@@ -16,7 +16,8 @@ _DECLARATION = re.compile(
     r"|policies/waivers\.yaml"
     rf"|model-servers/{_NAME}/model\.yaml"
     rf"|model-servers/{_NAME}/releases/{_NAME}\.yaml"
-    rf"|training-jobs/{_NAME}/(?:{_NAME}\.yaml|{_NAME}\.py|dvc\.lock)"
+    rf"|model-servers/{_NAME}/model\.py"
+    rf"|training-jobs/{_NAME}/(?:{_NAME}\.yaml|{_NAME}\.py|dvc\.lock|conf/{_NAME}\.yaml)"
 )
 _PLACES = (
     "Pulumi.yaml",
@@ -24,8 +25,10 @@ _PLACES = (
     "policies/*/policy.yaml",
     "policies/waivers.yaml",
     "model-servers/*/model.yaml",
+    "model-servers/*/model.py",
     "model-servers/*/releases/*.yaml",
     "training-jobs/*/*",
+    "training-jobs/*/conf/*.yaml",
 )
 
 

@@ -69,8 +69,17 @@ def model(cloud: Cloud, env: str, store: str, name: str) -> Document:
 
 
 def job(cloud: Cloud, env: str, name: str) -> Document:
-    """The job's own part of the DVC remote; results go to MLflow's server, and only a promotion fills the store."""
-    return document(*reads(cloud, env, naming.bucket(cloud, env, "dvc"), f"{name}/"))
+    """The job's own part of the DVC remote, of which it writes its checkpoints only.
+
+    Results go to MLflow's server, and only a promotion fills the store.
+    """
+    bucket = naming.bucket(cloud, env, "dvc")
+    kept = f"{naming.bucket_arn(bucket)}/{name}/checkpoints/*"
+    return document(
+        *reads(cloud, env, bucket, f"{name}/"),
+        allow("Checkpoint", ("s3:AbortMultipartUpload", "s3:PutObject"), (kept,)),
+        encrypts(cloud, env, bucket),
+    )
 
 
 def mlflow(cloud: Cloud, env: str) -> Document:

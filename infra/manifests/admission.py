@@ -92,7 +92,8 @@ def _validation(validation: Validation) -> Manifest:
 
 def _facts(environment: Environment, policy: Policy) -> list[Manifest]:
     """What differs between environments, as variables of the rules that use them."""
-    images = sorted({_repository(environment.images.v2serve), _repository(environment.images.training)})
+    ours = environment.images
+    images = sorted({_repository(image) for image in (ours.v2serve, ours.training, ours.fleet)})
     facts: dict[str, Any] = {
         "repositories": images,
         "store": environment.store,

@@ -25,6 +25,8 @@ _KINDS = (
     ("networking.k8s.io", "NetworkPolicy"),
     ("policy", "PodDisruptionBudget"),
     ("serving.kserve.io", "InferenceService"),
+    ("trainer.kubeflow.org", "TrainJob"),
+    ("trainer.kubeflow.org", "TrainingRuntime"),
 )
 
 

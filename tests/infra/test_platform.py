@@ -64,7 +64,7 @@ def test_a_job_runs_only_where_the_environment_trains() -> None:
 def test_a_job_runs_on_a_copy_of_its_sources_because_the_image_is_read_only() -> None:
     pod = _job()["spec"]["template"]["spec"]
     (copy,), (train,) = pod["initContainers"], pod["containers"]
-    assert copy["command"] == ["cp", "-R", "training-jobs", "/work"]
+    assert copy["command"] == ["cp", "-R", "training-jobs", "model-servers", "/work"]
     assert copy["image"] == train["image"]
     assert (train["workingDir"], train["command"][-1]) == ("/work", "training-jobs/iris")
 
@@ -274,8 +274,8 @@ def test_namespaces_are_neither_pruned_nor_deleted_without_a_person() -> None:
 def test_the_project_allows_the_namespaced_kinds_that_are_rendered_and_no_other() -> None:
     rendered = {
         (item["apiVersion"].rpartition("/")[0], item["kind"])
-        for mode in RELEASES
-        for objects in applications(repository(mode), "dev").values()
+        for state in (*map(repository, RELEASES), repository(job=f"{JOB}image: fleet\nnodes: 2\n"))
+        for objects in applications(state, "dev").values()
         for item in objects
         if "namespace" in item["metadata"] and item["metadata"]["namespace"] != "argocd"
     }

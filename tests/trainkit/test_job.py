@@ -46,7 +46,7 @@ def test_a_file_is_in_the_mirror_under_its_name_unless_told(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"modle": "x"}, "unknown field 'modle'; known: data, deadline, model"),
+        ({"modle": "x"}, "unknown field 'modle'; known: data, deadline, gpus, image"),
         ({"name": "other"}, "name is 'other'; it must be the folder's name, 'toy'"),
         ({"model": "Toy Model"}, "model is 'Toy Model'; write lower-case letters"),
         ({"model": None}, "model is None"),

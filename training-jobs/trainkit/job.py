@@ -10,7 +10,7 @@ import yaml
 
 from trainkit.errors import TrainError
 
-FIELDS = {"name", "owner", "model", "data", "resources", "deadline", "retries"}
+FIELDS = {"name", "owner", "model", "data", "image", "nodes", "gpus", "resources", "deadline", "retries"}
 ORIGINS = ("package", "url", "source")
 DATA_FIELDS = {"name", "sha256", *ORIGINS, "mirror", "licence"}
 SLUG = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
