@@ -24,6 +24,9 @@ fleet: .venv/up.stamp  ## the same with all seven models (MAINLINE_DATASETS=/fol
 	@$(MAKE) .venv/fleet.stamp
 	@$(BIN)/mainline up --all $(if $(PORT),--port $(PORT))
 
+mlflow: .venv/up.stamp  ## MLflow's pages over the registry of this machine, until Ctrl-C (PORT=: any free one)
+	@$(BIN)/python -m mainline.registry_ui $(if $(PORT),--port $(PORT))
+
 down:  ## stop everything that `make up` started
 	@if [ -x $(BIN)/mainline ]; then $(BIN)/mainline down; fi
 

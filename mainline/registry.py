@@ -55,7 +55,7 @@ class Registry:
         return next((version for version in read if version.digest == digest), None)
 
     def versions(self, model: str) -> dict[int, Any]:
-        self._probe()
+        self.probe()
         client = self._client()
         with _one_line(self.uri):
             found = client.search_model_versions(f"name = '{model}'")
@@ -79,7 +79,8 @@ class Registry:
 
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def _probe(self) -> None:
+    def probe(self) -> None:
+        """Refusal unless the registry can be read; nothing is made."""
         # MLflow would make a missing SQLite database, and retry a locked one for minutes.
         if not self.uri.startswith(_SQLITE):
             return
