@@ -71,9 +71,11 @@ def _refuse_waivers(places: Places, repository: Repository, today: date | None) 
 
 def _day(places: Places) -> date:
     """The day of the newest commit, in UTC."""
-    git = Git(places.root)
-    when = git.run("show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d", "HEAD", extra={"TZ": "UTC"})
-    return date.fromisoformat(when.strip())
+    asked = ("show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d", "HEAD")
+    day = Git(places.root).run(*asked, check=False, extra={"TZ": "UTC"}).strip()
+    if not day:
+        raise Refusal("waivers end on a day, and there is no commit to take it of; give --today YYYY-MM-DD")
+    return date.fromisoformat(day)
 
 
 def _checked(places: Places, repository: Repository, env: str) -> Checked:

@@ -50,14 +50,14 @@ DATABASE = {
 GATEWAY = {**MACHINE, "Instance Type": "", "Operating System": "", "operation": "NatGateway"}
 
 
-def _file(*rows):
+def offer_file(*rows):
     lines = [",".join(f'"{name}"' for name in COLUMNS)]
     lines += [",".join(f'"{row.get(name, "")}"' for name in COLUMNS) for row in rows]
     return [*HEAD.splitlines(keepends=True), *(f"{line}\n" for line in lines)]
 
 
 def _read(*rows):
-    return read("index.csv", _file(*rows))
+    return read("index.csv", offer_file(*rows))
 
 
 def test_a_machine_has_its_price_cores_and_memory():
@@ -126,7 +126,7 @@ def test_a_file_of_another_region_is_refused():
         ([], "index.csv:1: is no price list file of AWS; download index.csv"),
         (BOOK.splitlines(), "index.csv:1: is no price list file of AWS"),
         (HEAD.splitlines(), "index.csv:1: is no price list file of AWS"),
-        (_file(), "index.csv:7: has no price on demand in US dollars; take the file of one region"),
+        (offer_file(), "index.csv:7: has no price on demand in US dollars; take the file of one region"),
     ],
 )
 def test_what_is_no_price_list_file_is_refused(lines, reason):
