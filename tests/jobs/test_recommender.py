@@ -32,7 +32,7 @@ def miniature(root: Path, table: pd.DataFrame | None = None) -> Path:
     with_params(
         job,
         validate={"min_users": 50},
-        train={"items": 80, "ridge": 20.0},
+        train={"items": 80, "ridge": 20.0, "prior": 1.0},
         evaluate={"als_factors": 4, "als_iterations": 3, "resamples": 100},
     )
     return job
@@ -211,6 +211,7 @@ def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run
         ({"variant": "als"}, "train.variant is 'als'; write advanced or baseline"),
         ({"ridge": 0.0}, "train.ridge is 0.0; write a number above 0"),
         ({"items": -1}, "train.items is -1; write a number above 0"),
+        ({"prior": 0.0}, "train.prior is 0.0; write a number above 0"),
     ],
 )
 def test_parameters_that_make_no_model_are_refused(
@@ -265,6 +266,7 @@ def test_the_whole_pipeline_beats_popularity_and_gives_the_same_bytes_again(tmp_
     assert metrics["ndcg_at_10"] > metrics["baseline_ndcg_at_10"]
     assert metrics["ndcg_at_10_low"] < metrics["ndcg_at_10"] < metrics["ndcg_at_10_high"]
     assert metrics["als_ndcg_at_10"] > 0
+    assert metrics["stranger_ndcg_at_10"] > metrics["baseline_stranger_ndcg_at_10"] > 0
     verify(job / "artifact", f"sha256:{hashlib.sha256(sums).hexdigest()}")
 
 

@@ -19,7 +19,8 @@ from trainkit.stage import load_model, run_stage
 LIMITS = {"default_k": 10, "largest_k": LONGEST, "largest_rows": 64, "longest_seen": 1000}
 ABOUT = {
     "title": "Films for a user",
-    "summary": "EASE, a linear item-to-item model: the films that people with this history watched and rated as well.",
+    "summary": "EASE, a linear item-to-item model: the films that people with this history watched as well; for short "
+    "histories the popular ones count too, and without one they are all there is.",
     "use": "lists of films for known users, and for new ones from a few films that they have seen.",
     "limits": "671 users until October 2016 and the films they rated most; it knows what was watched, "
     "not what was liked, and nothing newer. The artifact holds the histories of the users that it was trained on.",
@@ -29,6 +30,7 @@ ABOUT = {
 METHOD = (
     "Of each user the newest ratings (evaluate.test_share) are test; models fitted on the older ones rank all films of "
     "the catalogue that the user had not rated. Every rating counts as watched. Recall is hits by min(10, test films). "
+    "Strangers: every fifth user, left out of training, is met with their first films and judged on the later ones. "
     "95% intervals: bootstrap over users. The served model is fitted on all ratings."
 )
 
@@ -81,7 +83,7 @@ def parity(content: bytes, model: Recommender, tolerance: float) -> Parity:
 
 
 def golden(known: Histories, users: int) -> list[Asked]:
-    """Known users; one that nobody knows; one that nobody knows but who says what they have seen."""
+    """Known users; a stranger; a stranger who says what they have seen."""
     asked = known.users[np.linspace(0, len(known.users) - 1, users).astype(np.intp)]
     stranger = np.array([known.users.max() + 1])
     liked = known.items[np.argsort(-known.seen.sum(axis=0), kind="stable")[:3]]

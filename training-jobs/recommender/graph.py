@@ -13,7 +13,7 @@ def recommender_graph(model: Recommender) -> bytes:
     """`films` [u], `history` [n, u], `seen` [n, items] -> `best`, `score` [n, longest], `personalized` [n].
 
     `films` are the columns that any of the n users has seen: only their rows of the weights are read, which is what
-    makes one user cheap. A history that says nothing leaves the popularity.
+    makes one user cheap. `personalized` is whether the history says anything.
     """
     size = len(model.known.items)
     longest = min(LONGEST, size)
@@ -22,8 +22,9 @@ def recommender_graph(model: Recommender) -> bytes:
         "popularity": model.popularity,
         "never": np.array(-np.inf, np.float32),
         "zero": np.array(0, np.float32),
+        "prior": np.array(model.prior, np.float32),
         "longest": np.array([longest], np.int64),
-        "rows": np.array([1], np.int64),
+        "row": np.array([1], np.int64),
     }
     graph = helper.make_graph(
         _nodes(),
@@ -53,8 +54,12 @@ def _nodes() -> list[onnx.NodeProto]:
         ("Abs", ["taste"], ["strength"], {}),
         ("ReduceMax", ["strength"], ["strongest"], {"axes": [1], "keepdims": 1}),
         ("Greater", ["strongest", "zero"], ["known"], {}),
-        ("Squeeze", ["known", "rows"], ["personalized"], {}),
-        ("Where", ["known", "taste", "popularity"], ["likely"], {}),
+        ("Squeeze", ["known", "row"], ["personalized"], {}),
+        ("ReduceSum", ["history", "row"], ["count"], {"keepdims": 1}),
+        ("Add", ["count", "prior"], ["length"], {}),
+        ("Div", ["prior", "length"], ["fading"], {}),
+        ("Mul", ["fading", "popularity"], ["common"], {}),
+        ("Add", ["taste", "common"], ["likely"], {}),
         ("Where", ["seen", "never", "likely"], ["open"], {}),
         ("TopK", ["open", "longest"], ["score", "best"], {"axis": 1}),
     )

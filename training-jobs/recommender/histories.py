@@ -18,8 +18,11 @@ class Histories:
 
 def histories(ratings: pd.DataFrame, most: int) -> Histories:
     """Of the `most` rated films; the rest of the ratings is left out."""
-    users = np.unique(ratings.userId.to_numpy())
-    items = catalogue(ratings, most)
+    return histories_of(ratings, np.unique(ratings.userId.to_numpy()), catalogue(ratings, most))
+
+
+def histories_of(ratings: pd.DataFrame, users: NDArray[np.int64], items: NDArray[np.int64]) -> Histories:
+    """What these users rated of these films; both sorted."""
     kept = ratings[np.isin(ratings.movieId, items)]
     seen = np.zeros((len(users), len(items)), np.float32)
     seen[np.searchsorted(users, kept.userId), np.searchsorted(items, kept.movieId)] = 1

@@ -11,15 +11,17 @@ from trainkit.errors import TrainError
 from trainkit.params import read_params
 
 Scores = NDArray[np.float32]
+NEVER_FADES = 1e9
 
 
 @dataclass(frozen=True)
 class TrainParams:
-    """`items` of the catalogue; `ridge` is EASE's L2 penalty."""
+    """`items` of the catalogue; `ridge` is EASE's L2 penalty; a history of `prior` films halves popularity's weight."""
 
     variant: str
     items: int
     ridge: float
+    prior: float
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,16 @@ class Recommender:
     known: Histories
     weights: NDArray[np.float32]
     popularity: NDArray[np.float32]
+    prior: float
 
     def scores(self, seen: NDArray[np.float32]) -> Scores:
-        """[users, items] for histories [users, items]; popularity for who has none; what was seen is -inf."""
-        cold = ~(seen @ self.weights).any(axis=1, keepdims=True)
-        found = np.where(cold, self.popularity, seen @ self.weights)
+        """[users, items] for histories [users, items]; what was seen is -inf.
+
+        Taste says little after a few films, so popularity fades with the length of the history; with none it is all.
+        """
+        prior = np.float32(self.prior)
+        fading = prior / (prior + seen.sum(axis=1, keepdims=True))
+        found = seen @ self.weights + fading * self.popularity
         return np.where(seen > 0, np.float32(-np.inf), found).astype(np.float32)
 
 
@@ -41,17 +48,18 @@ def train_params() -> TrainParams:
     params = read_params("train", TrainParams)
     if params.variant not in ("advanced", "baseline"):
         raise TrainError(f"params.yaml: train.variant is {params.variant!r}; write advanced or baseline")
-    for name, value in (("items", params.items), ("ridge", params.ridge)):
+    for name, value in (("items", params.items), ("ridge", params.ridge), ("prior", params.prior)):
         if value <= 0:
             raise TrainError(f"params.yaml: train.{name} is {value}; write a number above 0")
     return params
 
 
-def fitted(known: Histories, variant: str, ridge: float) -> Recommender:
+def fitted(known: Histories, params: TrainParams) -> Recommender:
     popularity = known.seen.mean(axis=0, dtype=np.float64).astype(np.float32)
-    size = len(known.items)
-    weights = ease(known.seen, ridge) if variant == "advanced" else np.zeros((size, size), np.float32)
-    return Recommender(known, weights, popularity)
+    if params.variant == "baseline":
+        size = len(known.items)
+        return Recommender(known, np.zeros((size, size), np.float32), popularity, NEVER_FADES)
+    return Recommender(known, ease(known.seen, params.ridge), popularity, params.prior)
 
 
 def ease(seen: NDArray[np.float32], ridge: float) -> NDArray[np.float32]:

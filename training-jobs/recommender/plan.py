@@ -9,6 +9,8 @@ from als import AlsParams
 class Plan:
     test_share: float
     top: int
+    stranger_every: int
+    stranger_films: int
     als_factors: int
     als_ridge: float
     als_weight: float

@@ -10,7 +10,7 @@ from trainkit.stage import run_stage, save_model
 def train() -> str:
     params = train_params()
     known = histories(read_ratings(), params.items)
-    model = fitted(known, params.variant, params.ridge)
+    model = fitted(known, params)
     save_model(model)
     ratings = int(known.seen.sum())
     return f"{params.variant}, {len(known.users)} users, {len(known.items)} films, {ratings} ratings"
