@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from tests.jobs.conftest import Run, checkout
 from tests.jobs.conftest import run as run_fixture
-from tests.jobs.job_modules import with_data, with_params
+from tests.jobs.job_modules import job_alone, modules_of, with_data, with_params
 from tests.jobs.miniature_photographs import Rows, blurred, drawn, encoded, parquet, photographs
+from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
@@ -62,13 +63,6 @@ def ask(pipeline: Pipeline, *images: bytes) -> dict[str, Any]:
     specs = list(pipeline.contract.outputs)
     answers = pipeline.run(Call({"image": given}, specs))
     return {spec.name: values for spec, values in zip(specs, answers, strict=True)}
-
-
-def refusal(run: Run, job: Path, stage: str) -> str:
-    done = run(job, stage)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr.strip().splitlines()[-1]
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -226,21 +220,29 @@ def changed(rows: Rows, **values: object) -> Rows:
     ],
 )
 def test_photographs_that_must_not_be_learnt_are_refused(
-    tmp_path: Path, run: Run, train: Rows | None, test: Rows | None, reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Rows | None, test: Rows | None, reason: str
 ) -> None:
-    job = miniature(checkout(tmp_path / "clone"), "advanced", train, test)
-    assert reason in refusal(run, job, "validate.py")
+    monkeypatch.chdir(miniature(job_alone(tmp_path, "blur"), "advanced", train, test))
+    with modules_of("blur") as get, pytest.raises(TrainError) as refused:
+        get("validate").validate()
+    assert reason in str(refused.value)
 
 
-def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, run: Run) -> None:
-    job = miniature(checkout(tmp_path / "clone"))
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = miniature(job_alone(tmp_path, "blur"))
+    monkeypatch.chdir(job)
     (job / "data/test.parquet").write_bytes(b"not parquet at all")
-    assert "data/test.parquet is not parquet" in refusal(run, job, "validate.py")
-    (job / "data/test.parquet").unlink()
-    assert "data/test.parquet is missing: python -m trainkit fetch ." in refusal(run, job, "validate.py")
+    with modules_of("blur") as get:
+        with pytest.raises(TrainError, match=r"data/test.parquet is not parquet"):
+            get("validate").validate()
+        (job / "data/test.parquet").unlink()
+        with pytest.raises(TrainError, match=r"data/test.parquet is missing: python -m trainkit fetch \."):
+            get("validate").validate()
 
 
-def test_an_unknown_variant_is_refused(tmp_path: Path, run: Run) -> None:
+def test_a_refused_stage_prints_one_line(tmp_path: Path, run: Run) -> None:
     job = miniature(checkout(tmp_path / "clone"), "advanced")
     with_params(job, train={"variant": "best"})
-    assert "train.variant is 'best'; known: advanced, baseline" in refusal(run, job, "train.py")
+    done = run(job, "train.py")
+    assert done.returncode == 1
+    assert done.stderr == "trainkit: params.yaml: train.variant is 'best'; known: advanced, baseline\n"

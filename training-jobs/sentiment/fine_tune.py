@@ -203,7 +203,7 @@ def _stepper(
         nn.utils.clip_grad_norm_(upper, 1.0)
         optimizer.step()
         schedule.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

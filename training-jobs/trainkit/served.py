@@ -9,10 +9,13 @@ from trainkit.errors import TrainError
 from trainkit.job import read_job
 
 
-@lru_cache(maxsize=1)
 def served_code(folder: Path = Path()) -> ModuleType:
     """The module that the artifact of the job in `folder` will carry; TrainError if there is none."""
-    path = read_job(folder).code
+    return _loaded(read_job(folder).code)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("served_code", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise TrainError(f"{path} is missing: this job computes its features with it; check it out")
