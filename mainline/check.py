@@ -19,10 +19,11 @@ from policies.cloud.rules import NAMES as CLOUD_RULES
 from policies.evaluate import Policy, PolicyError, bound, refusals
 from policies.request import ARGO_CD, JOB_CONTROLLER, Object, Request, User
 from policies.tree import rules as tree_rules
-from policies.tree.found import inside
+from policies.tree.found import pod_templates
 from policies.waivers import refused, subject, waived
 
 BUDGET = "budget"
+_RUNS = ("Job", "TrainingRuntime")
 _ADMISSION = "admissionregistration.k8s.io/v1"  # which no ValidatingAdmissionPolicy ever looks at
 
 
@@ -147,14 +148,10 @@ def create(user: User, item: Object, objects: Sequence[Object]) -> Request:
 
 
 def _pods(item: Object) -> Iterator[Object]:
-    if item["kind"] != "Job":
-        return
-    name, template = item["metadata"]["name"], inside(item, "spec", "template")
-    if "spec" not in template:
-        raise Refusal(f"{identity(item)}: spec.template.spec is missing; run make render")
-    metadata = {
-        **template.get("metadata", {}),
-        "name": name,
-        "namespace": item["metadata"].get("namespace", "default"),
-    }
-    yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    """The pods of a run, as the Job controller makes them."""
+    for template in pod_templates(item) if item["kind"] in _RUNS else ():
+        if "spec" not in template:
+            raise Refusal(f"{identity(item)}: a pod's template has no spec; run make render")
+        name, space = item["metadata"]["name"], item["metadata"].get("namespace", "default")
+        metadata = {**template.get("metadata", {}), "name": name, "namespace": space}
+        yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

@@ -53,5 +53,6 @@ def _server(model: ServedModel, environment: Environment) -> Pod:
 
 
 def run(job: TrainingJob) -> Pod:
-    """The pod of one run."""
-    return Pod(float(amount(job.resources.cpu)), float(amount(job.resources.memory)) / GIB)
+    """The pod of one node of a run."""
+    memory = float(amount(job.resources.memory)) / GIB
+    return Pod(float(amount(job.resources.cpu)), memory, job.gpus)

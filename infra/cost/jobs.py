@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from infra.cost.bill import Line, Money
 from infra.cost.book import Assumptions
 from infra.cost.demand import Pod, run
-from infra.cost.machines import MONTHS, Month, factor, fits, holds, machines, usable
+from infra.cost.machines import MONTHS, Month, factor, holds, machines, usable
 from infra.cost.setting import Setting
 from infra.declarations.cloud import NodePool
 from infra.declarations.job import TrainingJob
@@ -22,6 +22,7 @@ def lines(at: Setting, repository: Repository) -> Iterator[Line]:
     for job in training(repository, at.env):
         pod = run(job)
         money = Money(*(_hours(job, at.assumed, month) * _hour(at, pod, month) for month in MONTHS))
+        money *= job.nodes
         yield Line("training", f"runs of {job.name}", job.owner, money, job.model)
 
 
@@ -37,17 +38,19 @@ def _hour(at: Setting, pod: Pod, month: Month) -> float:
 
 
 def _prices(at: Setting, pool: NodePool, pod: Pod, month: Month) -> Iterator[float]:
-    for machine in machines(at.env, at.book, pool.instances):
+    """Machines with GPUs are for who asks for some."""
+    listed = machines(at.env, at.book, pool.instances) if pool.gpus == bool(pod.gpus) else []
+    for machine in listed:
         room = usable(machine, at.assumed.reserved)
         if holds(room, pod):
-            part = max(pod.cpu / room.cpu, pod.memory / room.memory)
-            yield machine.hour * factor(pool, at.assumed, month) * part
+            parts = (pod.cpu / room.cpu, pod.memory / room.memory, pod.gpus / room.gpus if pod.gpus else 0)
+            yield machine.hour * factor(pool, at.assumed, month) * max(parts)
 
 
 def notes(at: Setting, repository: Repository) -> Iterator[str]:
     for job in training(repository, at.env):
         pod = run(job)
-        if not fits(at, pod):
-            asks = f"{pod.cpu:g} cores and {pod.memory:g} GiB"
+        if not _hour(at, pod, "max"):
+            asks = f"{pod.cpu:g} cores, {pod.memory:g} GiB and {pod.gpus} GPUs"
             fix = "add a larger instance type"
             yield f"job {job.name} asks for {asks}, which no machine of {at.env}'s pools has; {fix}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from infra.declarations.ceiling import Ceiling, Ceilings
 from policies.request import Object
-from policies.tree.found import Found, inside, items_of, labels_of
+from policies.tree.found import Found, inside, items_of, labels_of, pod_templates
 
 NAME = "team-ceilings"
 GPU = "nvidia.com/gpu"
@@ -25,25 +25,34 @@ class Demand:
 
 def beyond(objects: Sequence[Object], ceilings: Ceilings, owners: Mapping[str, str]) -> Iterator[Found]:
     """`owners`: `model/<name>` and `job/<name>` -> team. Names the largest of those that are too much together."""
-    demands = [found for item in objects if (found := demand(item, owners))]
+    runtimes = {item["metadata"]["name"]: item for item in objects if item["kind"] == "TrainingRuntime"}
+    demands = [found for item in objects if (found := demand(item, owners, runtimes))]
     whole = Ceiling(replicas=ceilings.replicas, gpus=ceilings.gpus)
     yield from _beyond("the environment", demands, whole)
     for team, ceiling in sorted(ceilings.teams.items()):
         yield from _beyond(f"team {team}", [one for one in demands if one.team == team], ceiling)
 
 
-def demand(item: Object, owners: Mapping[str, str]) -> Demand | None:
+def demand(item: Object, owners: Mapping[str, str], runtimes: Mapping[str, Object]) -> Demand | None:
+    """`runtimes`: of TrainJobs, by name. A suspended run uses nothing."""
     labels, spec = labels_of(item["metadata"]), inside(item, "spec")
     if item["kind"] == "InferenceService":
         predictor = inside(spec, "predictor")
         replicas = _whole(predictor.get("maxReplicas") or predictor.get("minReplicas"), 1)
         team = owners.get(f"model/{labels.get(MODEL_LABEL)}", "")
         return Demand(item, team, replicas, replicas * _gpus([predictor.get("model")]))
-    if item["kind"] == "Job" and not spec.get("suspend"):
-        containers = items_of(inside(spec, "template", "spec").get("containers"))
-        team = owners.get(f"job/{labels.get(JOB_LABEL)}", "")
-        return Demand(item, team, 0, _whole(spec.get("parallelism"), 1) * _gpus(containers))
+    if item["kind"] in ("Job", "TrainJob") and not spec.get("suspend"):
+        return Demand(item, owners.get(f"job/{labels.get(JOB_LABEL)}", ""), 0, _of_run(item, runtimes))
     return None
+
+
+def _of_run(item: Object, runtimes: Mapping[str, Object]) -> int:
+    """GPUs of all nodes of a run."""
+    spec = inside(item, "spec")
+    runtime = runtimes.get(str(inside(spec, "runtimeRef").get("name")), {"kind": "", "metadata": {}})
+    nodes = _whole(spec.get("parallelism") or inside(runtime, "spec", "mlPolicy").get("numNodes"), 1)
+    templates = [*pod_templates(item), *pod_templates(runtime)]
+    return nodes * sum(_gpus(items_of(inside(one, "spec").get("containers"))) for one in templates)
 
 
 def _gpus(containers: Sequence[object]) -> int:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from policies.request import Object
-from policies.tree.found import Found, inside, items_of, labels_of, space
+from policies.tree.found import Found, inside, items_of, labels_of, pod_templates, space
 
 NAME = "network-policies"
 
-_TEMPLATED = {"DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"}
 _BOTH = {"Egress", "Ingress"}
 
 
@@ -16,31 +15,27 @@ def unguarded(objects: Sequence[Object]) -> Iterator[Found]:
     """Workloads that no policy selects by a label, or whose namespace is open."""
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
     for item in objects:
-        labels = pod_labels(item)
-        if labels is None:
-            continue
         here = space(item)
         around = [inside(one, "spec") for one in policies if space(one) == here]
-        if not any(_denies(spec) for spec in around):
-            yield Found(
-                item, f"namespace {here} has no NetworkPolicy that denies everything; add default-deny"
-            )
-        if not any(_selects(inside(spec, "podSelector", "matchLabels"), labels) for spec in around):
-            fix = f"add one whose podSelector fits {_shown(labels)}"
-            yield Found(item, f"no NetworkPolicy of {here} names its pods; {fix}")
+        for labels in pods(item):
+            yield from (Found(item, message) for message in _missing(here, around, labels))
 
 
-def pod_labels(item: Object) -> Mapping[str, str] | None:
-    """The labels of the pods that an object makes; None if it makes none."""
+def pods(item: Object) -> Iterator[Mapping[str, str]]:
+    """The labels of the pods that an object makes, for each kind of pod."""
     if item["kind"] == "Pod":
-        return labels_of(item["metadata"])
-    if item["kind"] == "InferenceService":
-        return labels_of(inside(item, "spec", "predictor"))
-    if item["kind"] == "CronJob":
-        return labels_of(inside(item, "spec", "jobTemplate", "spec", "template", "metadata"))
-    if item["kind"] in _TEMPLATED:
-        return labels_of(inside(item, "spec", "template", "metadata"))
-    return None
+        yield labels_of(item["metadata"])
+    elif item["kind"] == "InferenceService":
+        yield labels_of(inside(item, "spec", "predictor"))
+    for template in pod_templates(item):
+        yield labels_of(template.get("metadata"))
+
+
+def _missing(here: str, around: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> Iterator[str]:
+    if not any(_denies(spec) for spec in around):
+        yield f"namespace {here} has no NetworkPolicy that denies everything; add default-deny"
+    if not any(_selects(inside(spec, "podSelector", "matchLabels"), labels) for spec in around):
+        yield f"no NetworkPolicy of {here} names its pods; add one whose podSelector fits {_shown(labels)}"
 
 
 def _denies(spec: Mapping[str, Any]) -> bool:

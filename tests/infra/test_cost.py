@@ -106,6 +106,17 @@ def test_a_run_costs_its_part_of_the_cheapest_machine_that_it_fits_on():
     assert {line.model for line in found.lines if line.group == "training"} == {"iris"}
 
 
+def test_a_run_on_gpus_costs_its_part_of_a_machine_that_has_some_for_every_node():
+    gpu = "gpu: {instances: [g5.xlarge], gpus: true, nodes: {max: 2}}"
+    pools = POOLS.removesuffix("}") + f", {gpu}}}"
+    job = f"{JOB}image: fleet\ngpus: 1\nnodes: 2\nresources: {{cpu: '1', memory: 1Gi}}\ndeadline: 3600\n"
+    found = _bill(stack=edited(TRAINS, POOLS, pools), job=job)
+    _near(_line(found, "runs of iris"), 0, 2 * 10 * 0.5 * 1, 2 * 20 * 1)
+    assert any(
+        "job iris asks for 1 cores, 1 GiB and 1 GPUs" in note for note in _bill(stack=TRAINS, job=job).notes
+    )
+
+
 def test_suspended_jobs_cost_nothing():
     assert [line for line in _bill().lines if line.group == "training"] == []
 

@@ -108,7 +108,7 @@ def test_where_waivers_have_to_be_judged_and_nothing_is_committed_a_day_is_asked
 def test_a_job_without_a_template_is_refused_by_its_name(places):
     _edit(places, lambda item: item["spec"].pop("template"))
     with pytest.raises(
-        Refusal, match=r"^batch/v1/Job/training/iris-\w+: spec.template.spec is missing; run make"
+        Refusal, match=r"^batch/v1/Job/training/iris-\w+: a pod's template has no spec; run make"
     ):
         check(places, ["prod"])
 

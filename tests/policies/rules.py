@@ -13,13 +13,14 @@ from policies.request import Request, User
 from tests.infra.samples import RELEASES, STACK, tree
 
 ROOT = Path(__file__).parents[2]
-OWN = {path: text for path, text in read_tree(ROOT).items() if path.startswith("policies/")}
+OWN = {path: text for path, text in read_tree(ROOT).items() if path.endswith("/policy.yaml")}
 
 # What the samples take for granted beside the defaults: digests alone, and one GPU.
 PINNED = f"""\
   mainline:images:
     v2serve: mainline/v2serve@sha256:{"a" * 64}
     training: mainline/training@sha256:{"b" * 64}
+    fleet: mainline/training-fleet@sha256:{"c" * 64}
     pinned: digest
   mainline:ceilings: {{gpus: 1}}
 """

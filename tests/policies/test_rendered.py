@@ -70,10 +70,12 @@ def test_no_name_that_is_not_listed_passes(name, groups):
 
 
 def test_images_with_a_port_and_a_digest_are_known_without_their_tag():
-    images = "{v2serve: 'localhost:5000/a/v2serve:1', training: 'training@sha256:%s'}" % ("a" * 64)
+    images = "{v2serve: 'localhost:5000/a/v2serve:1', training: 'training@sha256:%s', fleet: 'f:1'}" % (
+        "a" * 64
+    )
     stack = f"{STACK}  mainline:images: {images}\n"
     first = rules(stack=stack)["known-images"]["spec"]["variables"][0]
-    assert first == {"name": "repositories", "expression": "['localhost:5000/a/v2serve', 'training']"}
+    assert first == {"name": "repositories", "expression": "['f', 'localhost:5000/a/v2serve', 'training']"}
 
 
 def test_the_rules_come_before_the_namespaces_they_guard():
