@@ -158,6 +158,40 @@ def test_an_unknown_parameter_stops_its_stage(clone: Path, run: Run, name: str) 
     )
 
 
+@pytest.mark.parametrize("name", JOBS)
+def test_an_unknown_variant_is_refused_with_those_there_are(clone: Path, run: Run, name: str) -> None:
+    job = clone / "training-jobs" / name
+    run(job, "-m", "trainkit", "fetch", ".")
+    edit(job / "params.yaml", "variant: advanced", "variant: best")
+    line = refusal(run(job, "train.py"))
+    assert line == "trainkit: params.yaml: train.variant is 'best'; write advanced or baseline"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_one_word_trains_the_baseline_which_passes_the_same_bar(clone: Path, run: Run, name: str) -> None:
+    job, (metric, bar) = clone / "training-jobs" / name, BARS[name]
+    edit(job / "params.yaml", "variant: advanced", "variant: baseline")
+    done = run(job, "-m", "trainkit", "run", "--no-register", ".")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((job / "metrics.json").read_text("utf-8"))
+    assert found[metric] == found[f"baseline_{metric}"] >= bar
+    assert f"{name} train: baseline, " in done.stderr
+
+
+@pytest.mark.slow
+def test_data_that_drifted_from_the_version_that_serves_is_refused(clone: Path, run: Run) -> None:
+    job = clone / "training-jobs/production-tabular"
+    run(job, "-m", "trainkit", "fetch", ".")
+    last = json.loads((job / "reference.json").read_text("utf-8"))
+    last["features"][0]["quantiles"] = [edge + 3 for edge in last["features"][0]["quantiles"]]
+    (job / "reference.json").write_text(json.dumps(last), encoding="utf-8")
+    line = refusal(run(job, "validate.py"))
+    assert "fails 1 of " in line
+    assert "drift of mean_radius: PSI " in line
+    assert "put the reference.json of a release that knows it beside job.yaml" in line
+
+
 def test_changed_data_is_refused_before_anything_runs(clone: Path, run: Run) -> None:
     job = clone / "training-jobs/iris"
     assert run(job, "-m", "trainkit", "fetch", ".").returncode == 0

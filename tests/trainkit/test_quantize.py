@@ -94,7 +94,7 @@ def test_int8_that_loses_too_much_is_refused_with_the_figures(higher: bool) -> N
 
 def test_a_metric_that_is_not_a_number_is_no_reason_to_serve_int8() -> None:
     metric = Metric("quality", lambda graph: float("nan") if graph == SMALL else 0.9)
-    with pytest.raises(TrainError, match="quality is no number: full 0.9, int8 nan"):
+    with pytest.raises(TrainError, match=r"quality is no number: full 0\.9, int8 nan"):
         choose(FULL, SMALL, metric, FEEDS, Limits(quantize=True, quantize_loss=0.5))
 
 

@@ -1,6 +1,6 @@
 """Fit the forest on every row: the flowers that evaluation holds back are too few to waste."""
 
-from model import forest
+from model import forest, params
 from schema import DATA, SCHEMA
 
 from trainkit.stage import run_stage, save_model
@@ -8,11 +8,12 @@ from trainkit.table import read_table
 
 
 def train() -> str:
-    table = read_table(DATA, SCHEMA)
-    model = forest().fit(table.features, table.labels)
+    table, chosen = read_table(DATA, SCHEMA), params()
+    model = forest(chosen).fit(table.features, table.labels)
     save_model(model)
     leaves = sum(tree.get_n_leaves() for tree in model.estimators_)
-    return f"{len(model.estimators_)} trees with {leaves} leaves from {len(table)} rows"
+    trees = f"{len(model.estimators_)} trees of depth {chosen.depth} with {leaves} leaves"
+    return f"{chosen.variant}, {trees} from {len(table)} rows"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The regression as an artifact: `features` [-1,10] -> `label` [-1], `probability` [-1] of malignant."""
+"""The classifier as an artifact: `features` [-1,10] -> `label` [-1], `probability` [-1] of malignant."""
 
 from model import POSITIVE
 from schema import DATA, SCHEMA
@@ -12,7 +12,7 @@ from trainkit.table import read_table
 
 ABOUT = {
     "title": "Malignant or benign",
-    "summary": "A scaled logistic regression over ten mean measures of cell nuclei in a fine needle aspirate.",
+    "summary": "Boosted trees (variant baseline: a scaled logistic regression) over ten mean measures of cell nuclei.",
     "use": "a stand-in for a tabular production model: load tests, gates, drift.",
     "limits": "diagnosis: 569 cases of one hospital in the early 1990s, no calibration on any other.",
     "source": "Wisconsin Diagnostic Breast Cancer (1995), packaged by scikit-learn; UCI, DOI 10.24432/C5DW2B.",

@@ -1,24 +1,44 @@
-"""The scaled logistic regression, unfitted."""
+"""The two classifiers, unfitted: boosted trees, and the scaled logistic regression they are measured against."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trainkit.params import read_params
+from trainkit.params import known_variant, read_params
 
 POSITIVE = "malignant"
 
 
 @dataclass(frozen=True)
-class RegressionParams:
+class TrainParams:
+    """The four after `variant` are the advanced one's, `inverse_regularization` is the baseline's."""
+
+    variant: str
+    n_estimators: int
+    max_depth: int
+    learning_rate: float
+    subsample: float
     inverse_regularization: float
     seed: int
 
 
-def regression() -> Pipeline:
+def params() -> TrainParams:
+    return read_params("train", TrainParams)
+
+
+def classifier(chosen: TrainParams) -> Any:
     """Section `train` of params.yaml as an estimator."""
-    params = read_params("train", RegressionParams)
-    last = LogisticRegression(C=params.inverse_regularization, max_iter=1000, random_state=params.seed)
-    return make_pipeline(StandardScaler(), last)
+    if known_variant(chosen.variant) == "baseline":
+        last = LogisticRegression(C=chosen.inverse_regularization, max_iter=1000, random_state=chosen.seed)
+        return make_pipeline(StandardScaler(), last)
+    return GradientBoostingClassifier(
+        n_estimators=chosen.n_estimators,
+        max_depth=chosen.max_depth,
+        learning_rate=chosen.learning_rate,
+        subsample=chosen.subsample,
+        random_state=chosen.seed,
+    )

@@ -1,6 +1,6 @@
-"""Fit the regression on every row; evaluation fits its own on the rows of its folds."""
+"""Fit the classifier on every row; evaluation fits its own on the rows of its folds."""
 
-from model import regression
+from model import classifier, params
 from schema import DATA, SCHEMA
 
 from trainkit.stage import run_stage, save_model
@@ -8,11 +8,12 @@ from trainkit.table import read_table
 
 
 def train() -> str:
-    table = read_table(DATA, SCHEMA)
-    # In float64, as evaluation fits: the sums of float32 features would stop the solver early.
-    model = regression().fit(table.features.astype("float64"), table.labels)
+    table, chosen = read_table(DATA, SCHEMA), params()
+    # In float64, as evaluation fits: the sums of float32 features would stop a solver early.
+    model = classifier(chosen).fit(table.features.astype("float64"), table.labels)
     save_model(model)
-    return f"{model[-1].coef_.size} coefficients after {model[-1].n_iter_[0]} steps from {len(table)} rows"
+    kind = type(model[-1] if chosen.variant == "baseline" else model).__name__
+    return f"{chosen.variant}, {kind} from {len(table)} rows"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from trainkit.errors import TrainError
 from trainkit.job import read_yaml
 
 SECTIONS = ("validate", "train", "evaluate", "export")
+VARIANTS = ("advanced", "baseline")
 Section = TypeVar("Section")
 
 
@@ -40,6 +41,13 @@ def all_params(folder: Path) -> dict[str, dict[str, Any]]:
         if not isinstance(values, dict):
             raise TrainError(f"params.yaml: {name} is {values!r}; write parameters under it")
     return {section: found.get(section, {}) for section in SECTIONS}
+
+
+def known_variant(name: str) -> str:
+    """The value of `train.variant`; TrainError unless a job has such a variant."""
+    if name not in VARIANTS:
+        raise TrainError(f"params.yaml: train.variant is {name!r}; write {' or '.join(VARIANTS)}")
+    return name
 
 
 def flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -59,6 +59,11 @@ def classification(table: Table, repeats: Sequence[Probabilities]) -> dict[str, 
     return {name: rounded(value) for name, value in found.items()}
 
 
+def beside(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of the variant that is trained, and the baseline's on the same rows as `baseline_<name>`."""
+    return {**metrics, **{f"baseline_{name}": value for name, value in baseline.items()}}
+
+
 def log_loss(table: Table, answers: Probabilities) -> float:
     """Natural logarithm; a probability of 0 counts as 1e-3, so that one leaf does not make it infinite."""
     own = answers[np.arange(len(table)), np.searchsorted(np.unique(table.labels), table.labels)]
