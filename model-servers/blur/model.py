@@ -144,17 +144,27 @@ def _pixels(grey: Image.Image) -> Vector:
 
 def _scale(grey: Vector) -> tuple[float, list[float]]:
     """The variance of the Laplacian, and what one scale says about edges, by direction and by distance."""
-    height, width = grey.shape
-    steps = [_step(grey, *shift) for shift in STEPS]
-    laplacian = _laplacian(steps[0], steps[1], width)
-    count, inner, ones = grey.size, (height - 2) * (width - 2), _ones(grey.size)
-    square = np.dot(laplacian, laplacian) / inner
-    variance = square - (np.dot(laplacian, ones) / inner) ** 2
-    mean = np.dot(np.abs(laplacian, out=laplacian), ones) / inner
-    energies = [np.dot(one, one) / count for one in steps]
-    means = [np.dot(np.abs(steps[at], out=steps[at]), ones) / count for at in STRAIGHT]
-    logs = np.log(np.array([variance, square, mean, *energies, *means]) + FLOOR)
+    width, ones = grey.shape[1], _ones(grey.size)
+    inner = (grey.shape[0] - 2) * (width - 2)
+    right, down, other = np.empty((3, grey.size), np.float32)  # three that fit the cache, used again
+    _laplacian(_step(grey, (0, 1), right), _step(grey, (1, 0), down), width, other)
+    square = np.dot(other, other) / inner
+    variance = square - (np.dot(other, ones) / inner) ** 2
+    mean = np.dot(np.abs(other, out=other), ones) / inner
+    found = [
+        _sizes(right, ones),
+        _sizes(down, ones),
+        *(_sizes(_step(grey, by, other), ones) for by in STEPS[2:]),
+    ]
+    energies, means = zip(*found, strict=True)
+    logs = np.log(np.array([variance, square, mean, *energies, *(means[at] for at in STRAIGHT)]) + FLOOR)
     return float(variance), _described(logs)
+
+
+def _sizes(step: Vector, ones: Vector) -> tuple[float, float]:
+    """Mean square and mean size; the step is used up."""
+    square = float(np.dot(step, step))
+    return square / step.size, float(np.dot(np.abs(step, out=step), ones)) / step.size
 
 
 def _described(logs: Vector) -> list[float]:
@@ -173,28 +183,26 @@ def _described(logs: Vector) -> list[float]:
     ]
 
 
-def _step(grey: Vector, down: int, right: int) -> Vector:
+def _step(grey: Vector, by: tuple[int, int], out: Vector) -> Vector:
     """grey[y + down, x + right] - grey[y, x], flat; 0 where the neighbour is outside."""
-    flat, found = grey.reshape(-1), np.empty(grey.size, np.float32)
+    (down, right), flat = by, grey.reshape(-1)
     shift = down * grey.shape[1] + right
-    np.subtract(flat[shift:], flat[:-shift], out=found[:-shift])
-    found[-shift:] = 0
+    np.subtract(flat[shift:], flat[:-shift], out=out[:-shift])
+    out[-shift:] = 0
     if right:  # the next row begins where this one ends
         columns = slice(0, 1) if right < 0 else slice(-right, None)
-        found.reshape(grey.shape)[:, columns] = 0
-    return found
+        out.reshape(grey.shape)[:, columns] = 0
+    return out
 
 
-def _laplacian(right: Vector, down: Vector, width: int) -> Vector:
+def _laplacian(right: Vector, down: Vector, width: int, out: Vector) -> None:
     """The four-neighbour Laplacian, flat; 0 on the border."""
-    found = np.empty_like(right)
-    found[:width] = found[-width:] = 0
-    inner = found[width:-width]
+    out[:width] = out[-width:] = 0
+    inner = out[width:-width]
     np.subtract(right[width:-width], right[width - 1 : -width - 1], out=inner)
     inner += down[width:-width]
     inner -= down[: -2 * width]
     inner.reshape(-1, width)[:, :: width - 1] = 0
-    return found
 
 
 @lru_cache(maxsize=16)
