@@ -105,12 +105,22 @@ def test_a_build_sees_only_what_the_images_are_made_of() -> None:
     taken = {rule[1:] for rule in rules if rule.startswith("!")}
     assert taken == {
         "pyproject.toml", "requirements.lock", ".dvc/config",
-        "model-servers/rootfs.py", "model-servers/v2serve", "training-jobs",
+        "model-servers/rootfs.py", "model-servers/v2serve", "model-servers/*/model.py", "training-jobs",
     }  # fmt: skip
     made = [line.removeprefix("/") for line in (ROOT / "training-jobs/.gitignore").read_text().splitlines()]
     for name in made:
         if not name.startswith("#"):
             assert f"training-jobs/{name.rstrip('/')}" in rules
+
+
+def test_a_job_finds_v2serve_and_the_model_py_that_its_artifact_holds() -> None:
+    """Golden answers are given by the code that serves them (ADR 7)."""
+    text = (ROOT / "training-jobs/Containerfile").read_text("utf-8")
+    assert "--group pyproject.toml:train --group pyproject.toml:serve" in text
+    assert "mv /build/model-servers/v2serve /opt/venv/lib/python3.11/site-packages/v2serve" in text
+    assert ("COPY", "--from=packages /build/model-servers model-servers") in _final(
+        "training-jobs/Containerfile"
+    )
 
 
 def test_the_root_holds_what_python_loads_and_no_more(tmp_path: Path) -> None:
