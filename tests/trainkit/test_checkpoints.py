@@ -42,7 +42,7 @@ def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
     made = Checkpoints(tmp_path, "one")
     for step in (9, 10, 11):
         made.save(checkpoint(step))
-    assert files(tmp_path) == ["one/00000010.safetensors", "one/00000011.safetensors"]
+    assert files(tmp_path) == ["one/0.safetensors", "one/1.safetensors"]
 
 
 def test_another_state_starts_anew(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_another_state_starts_anew(tmp_path: Path) -> None:
 def test_the_same_checkpoint_is_the_same_bytes(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         Checkpoints(tmp_path / folder, "one").save(checkpoint(3))
-    first, second = (tmp_path / folder / "one/00000003.safetensors" for folder in ("a", "b"))
+    first, second = (tmp_path / folder / "one/1.safetensors" for folder in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -62,7 +62,7 @@ def test_one_that_does_not_read_is_passed_over(tmp_path: Path, harm: str) -> Non
     made = Checkpoints(tmp_path, "one")
     made.save(checkpoint(1))
     made.save(checkpoint(2))
-    newest = tmp_path / "one/00000002.safetensors"
+    newest = tmp_path / "one/0.safetensors"
     content = newest.read_bytes()
     harmed = {
         "cut": content[:-3],
@@ -79,7 +79,7 @@ def test_one_that_does_not_read_is_passed_over(tmp_path: Path, harm: str) -> Non
 def test_a_pickle_is_never_read(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     payload = b"cos\nsystem\n(S'touch " + str(tmp_path / "ran").encode() + b"'\ntR."
-    (tmp_path / "one/00000001.safetensors").write_bytes(payload)
+    (tmp_path / "one/1.safetensors").write_bytes(payload)
     assert Checkpoints(tmp_path, "one").latest() is None
     assert not (tmp_path / "ran").exists()
 
@@ -96,7 +96,7 @@ def test_another_machine_goes_on_from_the_store(tmp_path: Path, monkeypatch: pyt
     for step in (1, 2, 3):
         first.save(checkpoint(step))
     stored = files(tmp_path / "store/checkpoints")
-    assert stored == ["one/00000002.safetensors", "one/00000003.safetensors"]
+    assert stored == ["one/0.safetensors", "one/1.safetensors"]
     found = checkpoints(tmp_path / "pod-2", "one").latest()
     assert found is not None
     assert found.step == 3
@@ -108,7 +108,7 @@ def test_the_store_helps_where_the_own_file_is_broken(
     monkeypatch.setenv(VARIABLE, f"file://{tmp_path}/store")
     made = checkpoints(tmp_path / "pod", "one")
     made.save(checkpoint(4))
-    (tmp_path / "pod/one/00000004.safetensors").write_bytes(b"cut")
+    (tmp_path / "pod/one/0.safetensors").write_bytes(b"cut")
     found = made.latest()
     assert found is not None
     assert found.step == 4

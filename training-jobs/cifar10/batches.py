@@ -16,6 +16,7 @@ class Batches:
     """Pairs of float32 [batch,3,32,32] (normalised) and int64 [batch]; each iteration is the next epoch.
 
     An epoch that starts again after a kill draws what it drew before: nothing of it needs to be stored.
+    Where several processes train together, each takes its share of every batch.
     """
 
     def __init__(self, images: Images, recipe: Recipe, seed: int, epoch: int = 0) -> None:
@@ -30,12 +31,20 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         draws = torch.Generator().manual_seed(self._seed * _EPOCHS + self.epoch)
         self.epoch += 1
+        rank, world = _place()
         order = torch.randperm(len(self._images), generator=draws).numpy()
         for start in range(0, len(self) * self._recipe.batch, self._recipe.batch):
-            rows = order[start : start + self._recipe.batch]
+            rows = order[start : start + self._recipe.batch][rank::world]
             pixels = torch.from_numpy(self._images.pixels[rows])
             labels = torch.from_numpy(self._images.labels[rows])
             yield normalised(augmented(pixels, self._recipe.pad, self._recipe.cutout, draws)), labels
+
+
+def _place() -> tuple[int, int]:
+    """This process' rank among those that train together, and how many they are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def normalised(pixels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """One network by one recipe: Lightning's loop, a checkpoint after each epoch, the same weights however often killed."""
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -23,6 +24,7 @@ from torch.nn import functional
 
 from trainkit.checkpoints import Checkpoint, Checkpoints
 from trainkit.errors import TrainError
+from trainkit.nodes import nodes
 
 EpochEnd = Callable[[int, nn.Module], None]
 _MOMENTUM = "momentum_buffer"
@@ -93,7 +95,7 @@ class _Learner(LightningModule):
         super().__init__()
         self.network = network
         self.first = found.step if found else 0
-        self.loss = 0.0  # a running mean, for the progress line
+        self.loss = found.facts["loss"] if found else 0.0  # a running mean, for the progress line
         self._recipe = recipe
         self._steps = steps
         self._found = found
@@ -126,7 +128,8 @@ class _Learner(LightningModule):
         tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
         buffers = self.optimizers().optimizer.state.values()
         tensors |= {f"momentum.{number}": buffer[_MOMENTUM] for number, buffer in enumerate(buffers)}
-        return Checkpoint(epoch, {name: value.detach().cpu().numpy() for name, value in tensors.items()})
+        arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+        return Checkpoint(epoch, arrays, {"loss": self.loss})
 
 
 class _Epochs(Callback):
@@ -139,12 +142,13 @@ class _Epochs(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, _Learner)  # noqa: S101 - the only module that fit() trains
         epoch, run = pl_module.first + trainer.current_epoch + 1, self._run
-        if run.checkpoints:
-            run.checkpoints.save(pl_module.state(epoch))
         seconds, self._since = time.monotonic() - self._since, time.monotonic()
-        run.say(f"epoch {epoch} of {run.recipe.epochs}: loss {pl_module.loss:.3f}, {seconds:.0f} s")
         if not np.isfinite(pl_module.loss):
             raise TrainError(f"the loss is {pl_module.loss} after epoch {epoch}: lower train.learning_rate")
+        if trainer.is_global_zero:
+            if run.checkpoints:
+                run.checkpoints.save(pl_module.state(epoch))
+            run.say(f"epoch {epoch} of {run.recipe.epochs}: loss {pl_module.loss:.3f}, {seconds:.0f} s")
         if run.after:
             run.after(epoch, pl_module.network)
 
@@ -158,10 +162,15 @@ def one_cycle(step: int, total: int, warm_up: float) -> float:
 def _fit(learner: _Learner, batches: Batches, run: Run) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\.")  # of its own use of PyTorch
+    place = nodes()
+    if place.world > 1:  # Lightning's names of the same
+        os.environ.update(MASTER_ADDR=place.address, MASTER_PORT=str(place.port), NODE_RANK=str(place.rank))
     trainer = Trainer(
         max_epochs=run.recipe.epochs - learner.first,
         accelerator=run.recipe.accelerator,
-        devices=1,
+        devices=place.processes,
+        num_nodes=place.count,
+        strategy="ddp" if place.world > 1 else "auto",
         precision=run.recipe.precision,
         deterministic=True,
         callbacks=[_Epochs(run)],

@@ -1,5 +1,6 @@
 """Train the variant of params.yaml, or with the word `baseline` the network that it is compared with."""
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +24,8 @@ def train() -> str:
     recipe = baseline(params.label_smoothing) if compared else chosen(params)
     images = load_images("train")
     network = fit(images, Run(recipe, params.seed, params.threads, _checkpoints(recipe, params)))
-    path = WEIGHTS["baseline" if compared else "model"]
-    save_network(network, path)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes on one node, one writes
+        save_network(network, WEIGHTS["baseline" if compared else "model"])
     weights = sum(weight.numel() for weight in network.parameters())
     return f"{recipe.name}: {weights} weights, {recipe.epochs} epochs of {len(images)} images"
 

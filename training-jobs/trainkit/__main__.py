@@ -9,6 +9,7 @@ from pathlib import Path
 from trainkit.bytecode import keep_bytecode
 from trainkit.errors import TrainError
 from trainkit.job import Job, read_job
+from trainkit.nodes import nodes
 from trainkit.parent import end_with_parent
 from trainkit.stage import PREFIX
 
@@ -83,7 +84,7 @@ def _run(job: Job, register: bool) -> None:
     from trainkit.pipeline import reproduce
 
     fetch(job)
-    if register:
+    if register and nodes().rank == 0:  # of several nodes that train together, one registers
         # MLflow takes seconds to load: it does while DVC works, and a bad registry stops both at once.
         from trainkit.registry import opened
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 VARIABLE = "TRAINKIT_CHECKPOINTS"
-KEPT = 2  # the newest, and the one before it in case the newest does not read
-_DIGITS = 8
+SLOTS = ("0.safetensors", "1.safetensors")
 _HASH = "content"
 
 
@@ -43,7 +43,11 @@ def state_of(*inputs: object) -> str:
 
 
 class Checkpoints:
-    """Of one state of one training: another state never goes on from them. Nothing in them is executed."""
+    """Of one state of one training: another state never goes on from them. Nothing in them is executed.
+
+    Steps take turns in two slots: the newest, and the one before it in case the newest does not read. A store needs
+    no permission to delete.
+    """
 
     def __init__(self, folder: Path, state: str, store: "ObjectStore | None" = None) -> None:
         self._folder = folder / state
@@ -51,55 +55,41 @@ class Checkpoints:
         self._store = store
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Whole or not at all, wherever we are killed; then the oldest go. TrainError where there is no room."""
-        content, name = _packed(checkpoint), _name(checkpoint.step)
+        """Whole or not at all, wherever we are killed. TrainError where there is no room."""
+        content, slot = _packed(checkpoint), SLOTS[checkpoint.step % len(SLOTS)]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _write(self._folder / name, content)
-            for old in self._local()[:-KEPT]:
-                (self._folder / old).unlink(missing_ok=True)
+            _write(self._folder / slot, content)
         except OSError as error:
             raise TrainError(f"{self._folder}: {error.strerror or error}; free the disk or fix it") from None
         if self._store is not None:
-            self._send(self._store, name, content)
+            import obstore
+
+            with _telling():
+                obstore.put(self._store, f"{self._state}/{slot}", content)
 
     def latest(self) -> Checkpoint | None:
         """The newest that reads, from here or from the store; None if there is nothing to go on from."""
-        places = {(name, False) for name in self._remote()} | {(name, True) for name in self._local()}
-        for name, here in sorted(places, reverse=True):
-            if (found := _unpacked(self._content(name, here))) is not None:
-                return found
-        return None
+        contents = [get(slot) for get in (self._local, self._remote) for slot in SLOTS]
+        found = [_unpacked(content) for content in contents if content is not None]
+        return max((one for one in found if one), key=lambda one: one.step, default=None)
 
-    def _content(self, name: str, here: bool) -> bytes:
-        if here:
-            return (self._folder / name).read_bytes()
-        import obstore
+    def _local(self, slot: str) -> bytes | None:
+        try:
+            return (self._folder / slot).read_bytes()
+        except FileNotFoundError:
+            return None
 
-        assert self._store is not None  # noqa: S101 - the name came from it
-        with _telling(VARIABLE):
-            return bytes(obstore.get(self._store, f"{self._state}/{name}").bytes())
-
-    def _local(self) -> list[str]:
-        return sorted(path.name for path in self._folder.glob("*.safetensors"))
-
-    def _remote(self) -> list[str]:
+    def _remote(self, slot: str) -> bytes | None:
         if self._store is None:
-            return []
+            return None
         import obstore
 
-        with _telling(VARIABLE):
-            found = obstore.list(self._store, prefix=f"{self._state}/").collect()
-        return sorted(item["path"].rpartition("/")[2] for item in found)
-
-    def _send(self, store: "ObjectStore", name: str, content: bytes) -> None:
-        import obstore
-
-        with _telling(VARIABLE):
-            obstore.put(store, f"{self._state}/{name}", content)
-        for old in self._remote()[:-KEPT]:
-            with _telling(VARIABLE):
-                obstore.delete(store, f"{self._state}/{old}")
+        with _telling():
+            try:
+                return bytes(obstore.get(self._store, f"{self._state}/{slot}").bytes())
+            except FileNotFoundError:
+                return None
 
 
 def checkpoints(folder: Path, state: str) -> Checkpoints:
@@ -110,14 +100,10 @@ def checkpoints(folder: Path, state: str) -> Checkpoints:
     return Checkpoints(folder, state, opened(prefix, VARIABLE) if prefix else None)
 
 
-def _telling(variable: str) -> Any:
+def _telling() -> AbstractContextManager[None]:
     from trainkit.mirror import telling
 
-    return telling(variable, os.environ.get(variable, "the store"))
-
-
-def _name(step: int) -> str:
-    return f"{step:0{_DIGITS}}.safetensors"
+    return telling(VARIABLE, os.environ.get(VARIABLE, "the store"))
 
 
 def _packed(checkpoint: Checkpoint) -> bytes:
