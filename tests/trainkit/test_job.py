@@ -10,7 +10,7 @@ import pytest
 from tests.trainkit.toy import CSV_SHA256, declare
 from trainkit.errors import TrainError
 from trainkit.job import read_job
-from trainkit.params import all_params, flat, read_params
+from trainkit.params import all_params, flat, known_variant, read_params
 
 FILE = {"name": "a.csv", "sha256": CSV_SHA256, "url": "https://data.example/a.csv"}
 DERIVED = {"name": "a.csv", "sha256": CSV_SHA256, "source": "https://data.example/page"}
@@ -118,3 +118,9 @@ def test_a_wrong_parameter_is_refused_by_name(tmp_path: Path, text: str, reason:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(TrainError, match=re.escape(reason)):
         read_params("train", TrainParams, tmp_path)
+
+
+def test_a_variant_is_advanced_or_baseline() -> None:
+    assert [known_variant(name) for name in ("advanced", "baseline")] == ["advanced", "baseline"]
+    with pytest.raises(TrainError, match=r"train\.variant is 'Advanced'; write advanced or baseline"):
+        known_variant("Advanced")

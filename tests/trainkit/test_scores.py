@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.trainkit.toy import table
 from trainkit.errors import TrainError
-from trainkit.scores import Bootstrap, classification, log_loss, ranking, roc_auc, slices, wilson
+from trainkit.scores import Bootstrap, beside, classification, log_loss, ranking, roc_auc, slices, wilson
 
 FOUR = table([[0, 0]] * 4, ["no", "no", "yes", "yes"])
 ANSWERS = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.0, 1.0]])
@@ -97,3 +97,7 @@ def test_slices_that_cannot_be_told_apart_are_refused() -> None:
         slices("size", ["a b", "a/b"], lambda rows: {})
     with pytest.raises(TrainError, match="use up to 63 of"):
         slices("size", ["a" * 60], lambda rows: {})
+
+
+def test_the_baseline_is_beside_the_variant_that_is_trained() -> None:
+    assert beside({"accuracy": 0.9}, {"accuracy": 0.8}) == {"accuracy": 0.9, "baseline_accuracy": 0.8}
