@@ -4,7 +4,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.cloud.component import Component, Place
-from infra.cloud.registry import IMAGES
+from infra.cloud.registry import repositories
 from infra.cloud.roles import role
 from infra.cloud.storage import store_bucket
 from infra.declarations.cloud import Ci as Wanted
@@ -31,7 +31,7 @@ class Ci(Component):
         # Beyond the boundary, because it makes roles; it may make none beyond it, and may not change itself.
         changes = ci.manages(cloud, env)
         role(place, ci.role_name(env, "apply"), here, after, own=changes, managed=ci.CHANGES, limited=False)
-        pushes = ci.pushes(cloud, IMAGES)
+        pushes = ci.pushes(cloud, repositories(environment, cloud))
         role(place, ci.role_name(env, "images"), ci.trusts_branch(cloud, wanted), after, own=pushes)
         if store_bucket(environment):
             policy = ci.promotes(cloud, env, environment.store)

@@ -60,7 +60,7 @@ def _parts(
     keys = Keys(place, opts)
     network = Network(place, keys.cluster, opts)
     storage = Storage(environment, place, keys.data, opts)
-    Registry(place, keys.data, opts)
+    Registry(environment, place, keys.data, opts)
     cluster = Cluster(place, network, keys.cluster, opts)
     Nodes(place, network, cluster.name, opts)
     Interruptions(place, opts)

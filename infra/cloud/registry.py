@@ -7,14 +7,23 @@ import pulumi_aws as aws
 
 from infra.cloud.component import Component, Place
 from infra.declarations import naming
+from infra.declarations.cloud import Cloud
+from infra.declarations.environment import Environment
 
-IMAGES = ("training", "v2serve")
+
+def repositories(environment: Environment, cloud: Cloud) -> tuple[str, ...]:
+    """Of the images that the environment runs, those that lie in its own registry."""
+    images = environment.images.model_dump().values()
+    return tuple(sorted({name for image in images if (name := naming.repository(cloud, image))}))
 
 
 class Registry(Component):
-    def __init__(self, place: Place, key: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, environment: Environment, place: Place, key: pulumi.Input[str], opts: pulumi.ResourceOptions
+    ) -> None:
         super().__init__("Registry", place, opts)
-        self.repositories = {image: self._repository(image, key) for image in IMAGES}
+        for name in repositories(environment, place.cloud):
+            self._repository(name, key)
         if place.cloud.images.replicate_to:
             self._replicated()
         sources = place.cloud.images.replicate_from
@@ -22,10 +31,10 @@ class Registry(Component):
             self._accepts(sources)
         self.register_outputs({})
 
-    def _repository(self, image: str, key: pulumi.Input[str]) -> aws.ecr.Repository:
+    def _repository(self, name: str, key: pulumi.Input[str]) -> None:
         made = aws.ecr.Repository(
-            image,
-            name=naming.repository(image),
+            name,
+            name=name,
             image_tag_mutability="IMMUTABLE",
             image_scanning_configuration={"scan_on_push": True},
             encryption_configurations=[{"encryption_type": "KMS", "kms_key": key}],
@@ -33,9 +42,8 @@ class Registry(Component):
             opts=self.kept(),
         )
         aws.ecr.LifecyclePolicy(
-            image, repository=made.name, policy=_keeps(self.place.cloud.images.keep), opts=self.child()
+            name, repository=made.name, policy=_keeps(self.place.cloud.images.keep), opts=self.child()
         )
-        return made
 
     def _replicated(self) -> None:
         cloud = self.place.cloud

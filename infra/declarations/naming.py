@@ -116,17 +116,18 @@ def node_role(env: str) -> str:
     return role(env, "node")
 
 
-def repository(image: str) -> str:
-    """`v2serve` as `mainline/v2serve`."""
-    return f"{PROJECT}/{image}"
-
-
-def repository_arn(cloud: Cloud, image: str) -> str:
-    return arn(cloud, "ecr", f"repository/{repository(image)}")
-
-
 def image_host(cloud: Cloud) -> str:
     return f"{cloud.account}.dkr.ecr.{cloud.region}.amazonaws.com"
+
+
+def repository(cloud: Cloud, image: str) -> str | None:
+    """`<host>/mainline/v2serve:0.1.0` as `mainline/v2serve`; None for an image of another registry."""
+    host, _, path = image.partition("/")
+    return re.split("[:@]", path)[0] if host == image_host(cloud) else None
+
+
+def repository_arn(cloud: Cloud, name: str) -> str:
+    return arn(cloud, "ecr", f"repository/{name}")
 
 
 def secret(env: str, name: str) -> str:

@@ -38,7 +38,7 @@ _BALANCING = (
 
 
 def balancer(cloud: Cloud, env: str) -> Document:
-    return document(*_looks(), *_walls(cloud, env), *_makes(cloud, env), *_changes(cloud, env))
+    return document(*_looks(cloud), *_walls(cloud, env), *_makes(cloud, env), *_changes(cloud, env))
 
 
 def _tagged(env: str, of: str) -> Condition:
@@ -49,13 +49,14 @@ def _parts(cloud: Cloud, *kinds: str) -> tuple[str, ...]:
     return tuple(naming.arn(cloud, "elasticloadbalancing", f"{kind}/*") for kind in kinds)
 
 
-def _looks() -> list[Statement]:
+def _looks(cloud: Cloud) -> list[Statement]:
     linked = {"StringEquals": {"iam:AWSServiceName": "elasticloadbalancing.amazonaws.com"}}
     role = f"arn:{naming.PARTITION}:iam::*:role/aws-service-role/elasticloadbalancing.amazonaws.com/*"
-    seen = (*(f"ec2:Describe{what}" for what in _SEEN), "ec2:GetSecurityGroupsForVpc")
+    vpcs = (naming.arn(cloud, "ec2", "vpc/*"),)
     return [
         allow("Link", ("iam:CreateServiceLinkedRole",), (role,), linked),
-        allow("Look", seen, ALL),
+        allow("Look", tuple(f"ec2:Describe{what}" for what in _SEEN), ALL),
+        allow("LookAtGroups", ("ec2:GetSecurityGroupsForVpc",), vpcs),
         allow("LookAtBalancers", tuple(f"elasticloadbalancing:Describe{what}" for what in _BALANCING), ALL),
     ]
 

@@ -66,7 +66,7 @@ def manages(cloud: Cloud, env: str) -> Document:
     path = f"arn:{naming.PARTITION}:iam::{cloud.account}:{{}}{naming.role_path(env)}*"
     roles, policies = path.format("role"), path.format("policy")
     own = naming.boundary_arn(cloud, env)
-    within = {"StringEquals": {"iam:PermissionsBoundary": own}}
+    within = {"ArnEquals": {"iam:PermissionsBoundary": own}}
     return document(
         allow("MakeRoles", _ROLES_MADE, (roles,), within),
         allow("ChangeRoles", _ROLES_CHANGED, (roles,)),
@@ -133,7 +133,7 @@ def promotes(cloud: Cloud, env: str, store: str) -> Document:
     return document(*writes(cloud, env, bucket, prefix))
 
 
-def pushes(cloud: Cloud, images: tuple[str, ...]) -> Document:
+def pushes(cloud: Cloud, repositories: tuple[str, ...]) -> Document:
     """The release workflow pushes images of this repository, and cannot replace one: tags are immutable."""
     actions = (
         "ecr:BatchCheckLayerAvailability",
@@ -145,8 +145,8 @@ def pushes(cloud: Cloud, images: tuple[str, ...]) -> Document:
         "ecr:PutImage",
         "ecr:UploadLayerPart",
     )
-    arns = tuple(naming.repository_arn(cloud, image) for image in images)
-    return document(_login(), allow("Push", actions, arns))
+    arns = tuple(naming.repository_arn(cloud, name) for name in repositories)
+    return document(_login(), *([allow("Push", actions, arns)] if arns else []))
 
 
 def _login() -> Statement:

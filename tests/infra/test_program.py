@@ -1,6 +1,7 @@
 """The Pulumi program registers exactly what `render` writes, object by object and path by path."""
 
 import asyncio
+import gc
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def _fresh_settings() -> Iterator[None]:
     before = settings.SETTINGS
     asyncio.set_event_loop(_LOOP)
     yield
+    gc.enable()  # the program switches it off for itself
     settings.configure(before)
     asyncio.set_event_loop(None)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ class Resource:
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     provider: str
-    protect: bool
 
     def document(self, key: str) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(self.inputs[key])
@@ -55,7 +55,7 @@ class Engine(pulumi.runtime.Mocks):
             raise ValueError(f"duplicate URN: {args.typ}::{args.name}")
         outputs = {**args.inputs, **computed(args.typ, args.name, dict(args.inputs), self.account)}
         provider = str(args.provider or "")
-        self.seen[key] = Resource(args.typ, args.name, dict(args.inputs), outputs, provider, False)
+        self.seen[key] = Resource(args.typ, args.name, dict(args.inputs), outputs, provider)
         return str(outputs.get("id", f"{args.name}-id")), outputs
 
 
@@ -122,6 +122,12 @@ def fleet(models: int, stacks: dict[str, str] = STACKS) -> Repository:
             "model: iris", f"model: {name}"
         )
     return load(files)
+
+
+@cache
+def own(env: str, models: int = 7) -> Graph:
+    """Of an environment of this repository, with so many models."""
+    return graph(fleet(models), env)
 
 
 def graph(repository: Repository, env: str, account: str | None = None) -> Graph:

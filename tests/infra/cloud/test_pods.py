@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.infra.cloud.evaluator import allowed
-from tests.infra.cloud.graph import Graph, fleet, graph
+from tests.infra.cloud.graph import Graph, own
 
 ACCOUNT, STORE = "111111111111", "arn:aws:s3:::mainline-dev-models-111111111111"
 KEY = f"arn:aws:kms:eu-central-1:{ACCOUNT}:key/1234"
@@ -16,19 +16,18 @@ Question = tuple[str, str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def dev() -> Graph:
-    return graph(fleet(7), "dev")
+    return own("dev")
 
 
 def policies(of: Graph, role: str) -> list[dict[str, Any]]:
     """The role's own policy, and the boundary, which limits it."""
-    own = of.one("iam.Role", role).inputs["inlinePolicies"]
-    return [json.loads(policy["policy"]) for policy in own]
+    return [json.loads(item["policy"]) for item in of.one("iam.Role", role).inputs["inlinePolicies"]]
 
 
 def may(of: Graph, role: str, action: str, resource: str, context: dict[str, Any] | None = None) -> bool:
     boundary = of.one("iam.Policy", "boundary").document("policy")
-    own = allowed(policies(of, role), action, resource, context)
-    return own and allowed([boundary], action, resource, context)
+    given = allowed(policies(of, role), action, resource, context)
+    return given and allowed([boundary], action, resource, context)
 
 
 def key_of(bucket: str, **other: Any) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def test_a_job_reads_its_own_data_and_fills_nothing(dev: Graph) -> None:
 
 
 def test_where_nothing_trains_jobs_have_no_role() -> None:
-    assert not [role for role in graph(fleet(2), "prod").of("iam.Role") if "-job-" in role.name]
+    assert not [role for role in own("prod").of("iam.Role") if "-job-" in role.name]
 
 
 def test_mlflow_keeps_artifacts_and_logs_in_as_one_user_of_its_database(dev: Graph) -> None:

@@ -1,0 +1,31 @@
+"""How many resources an environment has, and how long registering them takes."""
+
+import gc
+import time
+
+import pytest
+
+from tests.infra.cloud.graph import ENVIRONMENTS, fleet, graph, own
+
+_EACH = 2  # resources of a model: its role, and the association that gives the role to its pods
+_GOAL = 30.0  # seconds for 500 models
+_NOISE = 3  # what else this machine may be doing
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_an_environment_is_some_two_hundred_resources(env: str) -> None:
+    assert 100 < len(list(own(env).aws())) < 250
+
+
+@pytest.mark.slow
+def test_500_models_register_within_half_a_minute() -> None:
+    repository, before = fleet(500), len(own("prod", 7).resources)
+    gc.disable()  # as the program does
+    try:
+        started = time.monotonic()
+        found = graph(repository, "prod")
+        seconds = time.monotonic() - started
+    finally:
+        gc.enable()
+    assert len(found.resources) == before + _EACH * (500 - 7)
+    assert seconds < _GOAL * _NOISE
