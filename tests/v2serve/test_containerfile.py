@@ -117,6 +117,7 @@ def test_a_job_finds_v2serve_and_the_model_py_that_its_artifact_holds() -> None:
     """Golden answers are given by the code that serves them (ADR 7)."""
     text = (ROOT / "training-jobs/Containerfile").read_text("utf-8")
     assert "--group pyproject.toml:train --group pyproject.toml:serve" in text
+    assert "${FLEET:+--group pyproject.toml:fleet}" in text  # the second image of training
     assert "mv /build/model-servers/v2serve /opt/venv/lib/python3.11/site-packages/v2serve" in text
     assert ("COPY", "--from=packages /build/model-servers model-servers") in _final(
         "training-jobs/Containerfile"
