@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_SECRET, _HIDDEN = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@"), r"\1***@"  # the password of an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,9 @@ class _one_line:  # noqa: N801  a context manager, read as a phrase
             words = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if "Max retries exceeded" in words:
                 words = "cannot be reached; is mainline:registry of the stack file right, and the network up?"
-            raise Refusal(f"MLflow at {self.uri}: {words}") from error
+            raise Refusal(
+                f"MLflow at {_SECRET.sub(_HIDDEN, self.uri)}: {_SECRET.sub(_HIDDEN, words)}"
+            ) from error
 
 
 def _read(client: "MlflowClient", entry: Any) -> RegisteredVersion:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import platform
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from trainkit.errors import TrainError
 from trainkit.job import Job
 from trainkit.provenance import provenance
 from trainkit.register import entry_of, register
-from trainkit.registry import check_database, opened
+from trainkit.registry import check_database, opened, without_secret
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and alembic's own deprecations
 
@@ -318,3 +319,33 @@ def test_a_new_database_is_made_whole_or_not_at_all(registry: Path, monkeypatch:
     monkeypatch.setattr(opening, "_client", real)
     assert list(opened().search_registered_models()) == []
     assert sorted(path.name for path in registry.parent.glob("*mlflow.db*")) == ["mlflow.db"]
+
+
+def test_a_database_server_that_is_down_is_said_at_once_and_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened.cache_clear()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        monkeypatch.setenv(
+            "MLFLOW_TRACKING_URI", f"postgresql+psycopg2://mainline:pa55@127.0.0.1:{port}/mlflow"
+        )
+        with pytest.raises(TrainError) as refused:
+            opened()
+    assert str(refused.value) == (
+        f"MLflow's database postgresql+psycopg2://mainline:***@127.0.0.1:{port}/mlflow cannot be reached "
+        "(Connection refused): start it, or set MLFLOW_TRACKING_URI"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("at http://user:secret@host/x: no", "at http://user:***@host/x: no"),
+        ("sqlite:////folder/mlflow.db", "sqlite:////folder/mlflow.db"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+    ],
+)
+def test_only_passwords_are_left_out(text: str, said: str) -> None:
+    assert without_secret(text) == said

@@ -3,12 +3,15 @@
 import fcntl
 import logging
 import os
+import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from trainkit.errors import TrainError
 
@@ -19,6 +22,9 @@ URI = "MLFLOW_TRACKING_URI"
 LOCK_WAIT = "TRAINKIT_LOCK_WAIT"  # seconds
 DATABASE = "sqlite:///"
 MLFLOW_TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags", "registered_models"}
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # MLflow servers (http) are asked by MLflow itself
+CONNECT_WAIT = 5.0  # seconds
+_SECRET = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 # MLflow reads these at import. Nobody is told that we train; an absent server is reported in seconds, not minutes.
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,6 +41,7 @@ def opened() -> "MlflowClient":
     if not uri:
         raise TrainError(f"{URI} is not set: sqlite:////folder/mlflow.db, or the address of an MLflow server")
     if not uri.startswith(DATABASE):
+        check_reachable(uri)
         with one_line(uri):
             return _client(uri)
     path = Path(uri.removeprefix(DATABASE))
@@ -90,7 +97,28 @@ def one_line(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TrainError(f"MLflow at {uri} refused: {first}") from error
+        raise TrainError(f"MLflow at {without_secret(uri)} refused: {without_secret(first)}") from error
+
+
+def without_secret(text: str) -> str:
+    """The text without the password of an address in it: what is said ends up in logs."""
+    return _SECRET.sub(r"\1***@", text)
+
+
+def check_reachable(uri: str) -> None:
+    """Refuse a database server that nobody answers at before MLflow does, which tries for two minutes."""
+    parts = urlsplit(uri)
+    usual = PORTS.get(parts.scheme.partition("+")[0])
+    if usual is None or not parts.hostname:
+        return
+    port = parts.port or usual
+    try:
+        socket.create_connection((parts.hostname, port), CONNECT_WAIT).close()
+    except OSError as error:
+        raise TrainError(
+            f"MLflow's database {without_secret(uri)} cannot be reached ({error.strerror or error}): "
+            f"start it, or set {URI}"
+        ) from None
 
 
 def check_database(path: Path, wait: float) -> None:
