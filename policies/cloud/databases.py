@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from policies.cloud.resource import Facts, Resource, Rule, Unknown, each, holds
+from policies.cloud.resource import Facts, Resource, Rule, each, holds
 
 _INSTANCE = "aws:rds/instance:Instance"
 _CLUSTER = "aws:rds/cluster:Cluster"
@@ -25,8 +25,8 @@ def _exposed(one: Resource) -> Iterator[str]:
         yield "can be deleted by one call; set deletion_protection"
     if not holds(one.props.get("skipFinalSnapshot"), None, False):
         yield "leaves no snapshot when it is deleted; leave skip_final_snapshot out"
-    days = one.props.get("backupRetentionPeriod", 0)
-    if not isinstance(days, Unknown) and days < _DAYS:
+    days = one.props.get("backupRetentionPeriod") or 0
+    if isinstance(days, int | float) and days < _DAYS:
         yield f"keeps backups for {days:g} days; set backup_retention_period to {_DAYS} or more"
     if one.kind == _INSTANCE and not holds(one.props.get("multiAz"), True):
         yield "ends with its zone; set multi_az"

@@ -1,10 +1,9 @@
 """Security groups let nobody in from everywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
-from typing import Any
 
-from policies.cloud.resource import Facts, Resource, Rule, each, listed
+from policies.cloud.resource import Facts, Json, Resource, Rule, each, listed
 
 _GROUPS = ("aws:ec2/securityGroup:SecurityGroup", "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
 _RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
@@ -20,13 +19,13 @@ def _open(one: Resource, _: Facts) -> Iterator[str]:
                 yield f"lets {network} in on ports {ports}; name the networks or security groups that call"
 
 
-def _rules(one: Resource) -> list[Any]:
+def _rules(one: Resource) -> list[Json]:
     if one.kind in _GROUPS:
-        return listed(one.props.get("ingress"))
+        return [rule for rule in listed(one.props.get("ingress")) if isinstance(rule, Mapping)]
     return [one.props] if one.kind == _INGRESS or one.props.get("type") == "ingress" else []
 
 
-def _networks(rule: Any) -> list[str]:
+def _networks(rule: Json) -> list[str]:
     found = [*listed(rule.get("cidrBlocks")), *listed(rule.get("ipv6CidrBlocks"))]
     found += [*listed(rule.get("cidrIpv4")), *listed(rule.get("cidrIpv6"))]
     return [network for network in found if isinstance(network, str)]

@@ -57,7 +57,7 @@ def _of_resource(one: Resource) -> Iterator[str]:
     for given in _documents(one):
         found = document(given)
         if found is None and isinstance(given, str):
-            yield "has a policy that is not JSON; build it from a mapping"
+            yield "has a policy that is no JSON object; build it from a mapping"
         for statement in allowed(found or {}):
             yield from _of_statement(statement)
     if one.kind == _ROLE:
@@ -99,12 +99,14 @@ def _of_trust(statement: Json) -> Iterator[str]:
     if "*" in listed(parts.get("AWS")):
         yield "may be assumed by everybody; name who in Principal"
     if "Federated" in parts:
-        yield from _of_federation(statement.get("Condition") or {})
+        condition = statement.get("Condition")
+        yield from _of_federation(condition if isinstance(condition, Mapping) else {})
 
 
 def _of_federation(condition: Json) -> Iterator[str]:
     """An identity provider of the world knows everybody's workflows; `sub` says whose."""
-    asked = {key: value for test in condition.values() for key, value in test.items()}
+    tests = [test for test in condition.values() if isinstance(test, Mapping)]
+    asked = {key: value for test in tests for key, value in test.items()}
     subs = [value for key, given in asked.items() if key.endswith(":sub") for value in listed(given)]
     if not subs:
         yield "trusts an identity provider whoever it speaks for; add a Condition on its :sub"

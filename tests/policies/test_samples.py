@@ -70,7 +70,9 @@ def test_kinds_become_the_resources_that_rules_name(kind, resource):
 
 
 def test_the_rule_that_the_document_shows_is_one():
-    shown = re.search(r"^```yaml\n(name:.*?)^```", (ROOT / "docs/policies.md").read_text(), re.M | re.S).group(1)
+    shown = re.search(
+        r"^```yaml\n(name:.*?)^```", (ROOT / "docs/policies.md").read_text(), re.M | re.S
+    ).group(1)
     declared = load({**tree(), "policies/small-jobs/policy.yaml": shown})
     (policy,) = bound(applications(declared, "dev")["platform"])
     for cpu, said in (("4", []), ("8", ["Job big asks for too much; ask for 1, 2 or 4 cores"])):
