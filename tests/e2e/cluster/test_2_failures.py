@@ -75,12 +75,18 @@ def _health(cluster: Cluster) -> tuple[str, str]:
     return health, sync
 
 
+def _operation(cluster: Cluster) -> Item:
+    """Argo CD's last or present attempt; between two there may be none."""
+    item = cluster.kube.get(APPLICATION, f"model-{MODEL}", "argocd") or {}
+    found: Item = item.get("status", {}).get("operationState", {})
+    return found
+
+
 def _why(cluster: Cluster, service: str, reason: str, seconds: float = 60) -> str:
     """What Argo CD shows beside the object, once an attempt has ended with it."""
 
     def shown() -> str:
-        item = cluster.kube.get(APPLICATION, f"model-{MODEL}", "argocd") or {}
-        results = item["status"]["operationState"].get("syncResult", {}).get("resources", [])
+        results = _operation(cluster).get("syncResult", {}).get("resources") or []
         told = [
             one.get("message", "")
             for one in results
@@ -95,8 +101,7 @@ def _retried(cluster: Cluster, times: int) -> None:
     """A retry is where the route once moved to a server that never started."""
 
     def count() -> int:
-        item = cluster.kube.get(APPLICATION, f"model-{MODEL}", "argocd") or {}
-        return int(item["status"]["operationState"].get("retryCount", 0))
+        return int(_operation(cluster).get("retryCount", 0))
 
     wait(f"{times} retries", lambda: count() >= times, 120)
 
