@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.jobs.conftest import Run, checkout
+from tests.jobs.conftest import checkout
 from tests.jobs.job_modules import with_data, with_params
 from tests.jobs.miniature_images import CLASSES, encoded, parquet, picture, pictures
 from v2serve.artifact import verify
@@ -37,19 +37,25 @@ def miniature(folder: Path) -> Path:
     return job
 
 
+def environment(job: Path, **more: str) -> dict[str, str]:
+    """Bytecode stays where the packages have theirs: compiling torch anew would take longer than the tests."""
+    found = {name: value for name, value in os.environ.items() if not name.startswith(("MAINLINE_", "PET_"))}
+    return {**found, "PYTHONPATH": str(job.parent), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **more}
+
+
+def run(job: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, cwd=job, env=environment(job), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
 @pytest.fixture(scope="module")
-def module_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from tests.jobs.conftest import run as fixture
-
-    return fixture.__wrapped__(tmp_path_factory.mktemp("cifar10"), tmp_path_factory)  # type: ignore[attr-defined,no-any-return]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, module_run: Run) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The job's folder after all stages."""
     job = miniature(tmp_path_factory.mktemp("jobs") / "clone")
     for words in (["validate.py"], ["train.py", "baseline"], ["train.py"], ["evaluate.py"], ["export.py"]):
-        done = module_run(job, *words)
+        done = run(job, *words)
         assert done.returncode == 0, done.stderr
     return job
 
@@ -71,11 +77,10 @@ def again(made: Path, tmp_path: Path) -> Path:
 
 
 def started(job: Path, **more: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(job.parent), "PYTHONUNBUFFERED": "1", **more}
     return subprocess.Popen(
         [sys.executable, "train.py"],
         cwd=job,
-        env=environment,
+        env=environment(job, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,7 +119,7 @@ def test_the_metrics_have_both_variants_with_their_intervals(made: Path) -> None
     assert metrics["accuracy"] > 0.3  # ten kinds of stripes
 
 
-def test_a_training_that_is_killed_twice_ends_with_the_same_bytes(made: Path, again: Path, run: Run) -> None:
+def test_a_training_that_is_killed_twice_ends_with_the_same_bytes(made: Path, again: Path) -> None:
     for epoch in (1, 2):
         assert stopped_after(again, f"epoch {epoch} of", signal.SIGKILL) == -signal.SIGKILL
         assert not (again / "work/model.safetensors").exists()
@@ -135,7 +140,7 @@ def test_a_training_that_is_asked_to_stop_does_and_leaves_no_weights(
     assert not (again / "work/model.safetensors").exists()
 
 
-def test_another_recipe_does_not_go_on_from_these_checkpoints(again: Path, run: Run) -> None:
+def test_another_recipe_does_not_go_on_from_these_checkpoints(again: Path) -> None:
     assert stopped_after(again, "epoch 1 of", signal.SIGKILL) == -signal.SIGKILL
     with_params(again, train={"learning_rate": 0.2})
     done = run(again, "train.py")
@@ -143,7 +148,7 @@ def test_another_recipe_does_not_go_on_from_these_checkpoints(again: Path, run: 
     assert "goes on" not in done.stdout
 
 
-def test_a_full_disk_is_one_line(again: Path, run: Run) -> None:
+def test_a_full_disk_is_one_line(again: Path) -> None:
     (again / "work/checkpoints").write_text("a file in the way", encoding="utf-8")
     done = run(again, "train.py")
     assert done.returncode == 1
@@ -161,7 +166,7 @@ def test_a_full_disk_is_one_line(again: Path, run: Run) -> None:
     ],
 )
 def test_params_that_cannot_be_trained_are_refused(
-    again: Path, run: Run, changes: dict[str, object], reason: str
+    again: Path, changes: dict[str, object], reason: str
 ) -> None:
     with_params(again, train=changes)
     done = run(again, "train.py")
@@ -170,7 +175,7 @@ def test_params_that_cannot_be_trained_are_refused(
     assert reason in done.stderr.strip().splitlines()[-1]
 
 
-def test_a_graph_that_is_too_large_is_not_exported(again: Path, made: Path, run: Run) -> None:
+def test_a_graph_that_is_too_large_is_not_exported(again: Path, made: Path) -> None:
     shutil.copyfile(made / "work/model.safetensors", again / "work/model.safetensors")
     with_params(again, export={"largest_megabytes": 0.5})
     done = run(again, "export.py")
@@ -178,14 +183,14 @@ def test_a_graph_that_is_too_large_is_not_exported(again: Path, made: Path, run:
     assert "trainkit: model.onnx has 1.2 MB, params.yaml export.largest_megabytes is 0.5" in done.stderr
 
 
-def test_weights_of_another_network_are_named(again: Path, run: Run) -> None:
+def test_weights_of_another_network_are_named(again: Path) -> None:
     shutil.copyfile(again / "work/baseline.safetensors", again / "work/model.safetensors")
     done = run(again, "evaluate.py")
     assert done.returncode == 1
     assert "work/model.safetensors is no whitened of small: delete it and run dvc repro" in done.stderr
 
 
-def test_the_recipe_for_a_gpu_trains_exports_and_stays_below_50_megabytes(again: Path, run: Run) -> None:
+def test_the_recipe_for_a_gpu_trains_exports_and_stays_below_50_megabytes(again: Path) -> None:
     conf = again / "conf/resnet.yaml"
     conf.write_text(
         conf.read_text("utf-8").replace("precision: 16-mixed", "precision: 32-true"), encoding="utf-8"
@@ -199,7 +204,7 @@ def test_the_recipe_for_a_gpu_trains_exports_and_stays_below_50_megabytes(again:
 
 
 def test_two_nodes_train_one_model_and_one_of_them_keeps_the_checkpoints(
-    made: Path, again: Path, tmp_path: Path, run: Run
+    made: Path, again: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(again.parents[1], other, symlinks=True)
@@ -222,7 +227,7 @@ def test_two_nodes_train_one_model_and_one_of_them_keeps_the_checkpoints(
     assert len(list((tmp_path / "store").rglob("*.safetensors"))) == 2
 
 
-def test_a_sweep_finds_the_best_of_its_trials(again: Path, run: Run) -> None:
+def test_a_sweep_finds_the_best_of_its_trials(again: Path) -> None:
     done = run(again, "-m", "trainkit", "sweep", ".", "--no-register", "max_trials=2", "fixed.train.epochs=1")
     assert done.returncode == 0, done.stderr
     best = yaml.safe_load((again / "work/best.yaml").read_text("utf-8"))
