@@ -34,21 +34,26 @@ class Audit(Component):
         self.register_outputs({})
 
     def _bucket(
-        self, purpose: naming.Bucket, service: str, source: str
+        self, purpose: naming.Bucket, service: str, source: str, *, locked: bool
     ) -> tuple[aws.s3.Bucket, aws.s3.BucketPolicy]:
         place, days = self.place, self.place.cloud.audit.trail_days
         name = naming.bucket(place.cloud, place.env, purpose)
         records = resources.takes_records_of(place.cloud, service, source, name)
-        # Longer than the lock: a version that is still locked cannot expire.
         wanted = Bucket(
-            purpose, name, "audit", locked_days=days, old_days=1, days=days + 1, statements=tuple(records)
+            purpose,
+            name,
+            "audit",
+            locked_days=days if locked else None,
+            old_days=1,
+            days=days + 1,  # longer than the lock: a version that is still locked cannot expire
+            statements=tuple(records),
         )
         return protected(self, wanted, self.key, place.cloud.storage.lock)
 
     def _trail(self, watched: str | None) -> None:
         cloud, name = self.place.cloud, naming.base(self.place.env)
         arn = naming.arn(cloud, "cloudtrail", f"trail/{name}")
-        bucket, policy = self._bucket("trail", _TRAIL, arn)
+        bucket, policy = self._bucket("trail", _TRAIL, arn, locked=True)
         events: list[aws.cloudtrail.TrailAdvancedEventSelectorArgsDict] = [
             {
                 "name": "Changes of everything",
@@ -78,13 +83,14 @@ class Audit(Component):
         place, name = self.place, naming.base(self.place.env)
         cloud = place.cloud
         source = naming.arn(cloud, "config", "*")
-        bucket, policy = self._bucket("config", _CONFIG, source)
+        # Without a lock: Config does not deliver into a bucket that has one.
+        bucket, policy = self._bucket("config", _CONFIG, source, locked=False)
         own = role(
             place,
             naming.role(place.env, "config"),
             trusts_service(_CONFIG, {"StringEquals": {"aws:SourceAccount": cloud.account}}),
             self.child(),
-            own=_delivers(naming.bucket(cloud, place.env, "config"), cloud.account),
+            own=_delivers(place, naming.bucket(cloud, place.env, "config")),
             managed=("service-role/AWS_ConfigRole",),
         )
         recorder = aws.cfg.Recorder(
@@ -117,9 +123,12 @@ def _objects_of(bucket: str) -> aws.cloudtrail.TrailAdvancedEventSelectorArgsDic
     }
 
 
-def _delivers(bucket: str, account: str) -> Document:
-    arn = naming.bucket_arn(bucket)
+def _delivers(place: Place, bucket: str) -> Document:
+    cloud, arn = place.cloud, naming.bucket_arn(bucket)
+    audit = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": naming.key_alias(place.env, "audit")}}
+    keys = (naming.arn(cloud, "kms", "key/*"),)
     return document(
         allow("Look", ("s3:GetBucketAcl", "s3:ListBucket"), (arn,)),
-        allow("Deliver", ("s3:PutObject",), (f"{arn}/AWSLogs/{account}/*",)),
+        allow("Deliver", ("s3:PutObject",), (f"{arn}/AWSLogs/{cloud.account}/*",)),
+        allow("Encrypt", ("kms:Decrypt", "kms:GenerateDataKey"), keys, audit),
     )

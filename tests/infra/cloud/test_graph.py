@@ -89,6 +89,12 @@ def test_the_model_store_cannot_lose_an_object() -> None:
     assert store.inputs["forceDestroy"] is False
 
 
+def test_the_trail_is_locked_and_config_s_records_cannot_be() -> None:
+    """AWS Config refuses to deliver into a bucket whose objects are locked by default."""
+    locked = buckets(own("prod"), "BucketObjectLockConfiguration")
+    assert {name.split("-")[2] for name in locked} == {"models", "trail"}
+
+
 @EVERYWHERE
 def test_the_provider_tags_everything_with_the_mandatory_tags(env: str) -> None:
     found = own(env)

@@ -17,6 +17,23 @@ def test_an_environment_is_some_two_hundred_resources(env: str) -> None:
     assert 100 < len(list(own(env).aws())) < 250
 
 
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_policy_fits_into_what_iam_takes(env: str) -> None:
+    """IAM counts no white space: 10,240 characters of a role's own policies, 2,048 of its trust, 6,144 of a policy."""
+    for role in own(env).of("iam.Role"):
+        policies = role.inputs.get("inlinePolicies", [])
+        assert sum(_counted(policy["policy"]) for policy in policies) <= 10_240, role.name
+        assert _counted(role.inputs["assumeRolePolicy"]) <= 2_048, role.name
+    for policy in own(env).of("iam.Policy"):
+        assert _counted(policy.inputs["policy"]) <= 6_144
+    for bucket in own(env).of("s3.BucketPolicy"):
+        assert len(bucket.inputs["policy"]) <= 20_480
+
+
+def _counted(policy: str) -> int:
+    return len("".join(policy.split()))
+
+
 @pytest.mark.slow
 def test_500_models_register_within_half_a_minute() -> None:
     repository, before = fleet(500), len(own("prod", 7).resources)
