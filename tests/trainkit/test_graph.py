@@ -1,5 +1,10 @@
 """ONNX graphs: the contract's names and shapes, stable bytes, and no disagreement with the source."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -12,6 +17,7 @@ from trainkit.export import Export, Limits, as_release
 from trainkit.golden import Tensor
 from trainkit.graph import classifier_graph, infer, tensors, with_probability_of
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
@@ -49,6 +55,33 @@ def test_a_regression_answers_one_probability_a_row() -> None:
 def test_equal_models_have_equal_bytes() -> None:
     first, second = (classifier_graph(forest(), 2, "toy") for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+BOOSTED = """
+import sys
+from sklearn.ensemble import GradientBoostingClassifier
+from tests.trainkit.toy import good_table
+from trainkit.graph import classifier_graph, with_probability_of
+good = good_table()
+model = GradientBoostingClassifier(n_estimators=3, random_state=1).fit(good.features, good.labels)
+graph = with_probability_of(classifier_graph(model, 2, "toy"), 1)
+sys.stdout.buffer.write(graph.SerializeToString(deterministic=True))
+"""
+
+
+def test_the_hash_seed_of_a_process_changes_no_byte() -> None:
+    written = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", BOOSTED],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    ]
+    assert len(written[0]) > 100
+    assert len(set(written)) == 1
 
 
 def test_the_contract_is_read_from_the_graph() -> None:

@@ -52,6 +52,10 @@ def normalized(graph: onnx.ModelProto) -> onnx.ModelProto:
     graph.domain, graph.doc_string, graph.model_version = "", "", 1
     graph.graph.doc_string = ""
     del graph.metadata_props[:]
+    # The converter keeps them in a set: without this, the hash seed of the process decides about the digest.
+    opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)
+    del graph.opset_import[:]
+    graph.opset_import.extend(opsets)
     for given in graph.graph.input:
         given.type.tensor_type.shape.dim[0].dim_param = BATCH
     for number, node in enumerate(graph.graph.node):
