@@ -46,3 +46,23 @@ def test_up_is_interrupted_at_many_points_and_then_completes(clone):
         _interrupted(clone, seconds, "promote", "iris", "--to", "local")
         assert clone.head() == before
     assert all(verdict["agrees"] for verdict in clone.json("verify"))
+
+
+def test_a_pipeline_whose_mainline_was_killed_ends_itself_and_the_next_one_completes(clone):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mainline", "train", "iris"],
+        cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not any("trainkit run" in words for words in clone.processes()) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(2)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 30
+    while clone.processes() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert clone.processes() == []
+    done = clone.mainline("train", "iris", "--json", timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["version"] == 1
