@@ -85,7 +85,8 @@ def _checked(places: Places, repository: Repository, env: str) -> Checked:
     if not policies:
         raise Refusal(f"clusters/{env}/ puts no admission rule into force; run make render")
     try:
-        found = [one for item in objects for one in _violations(env, policies, objects, item)]
+        spaces = [item for item in objects if item["kind"] == "Namespace"]
+        found = [one for item in objects for one in _violations(env, policies, spaces, item)]
     except PolicyError as error:
         raise Refusal(str(error)) from error
     found += _of_the_tree(repository, env, objects)
@@ -127,13 +128,13 @@ def _object(path: str, value: Any) -> Object:
 
 
 def _violations(
-    env: str, policies: Sequence[Policy], objects: Sequence[Object], item: Object
+    env: str, policies: Sequence[Policy], spaces: Sequence[Object], item: Object
 ) -> Iterator[Violation]:
     """Of one object, and of the pods that the Job controller makes of it."""
     if item["apiVersion"] == _ADMISSION:
         return
     for user, shown in ((ARGO_CD, item), *((JOB_CONTROLLER, pod) for pod in _pods(item))):
-        request = create(user, shown, objects)
+        request = create(user, shown, spaces)
         for policy in policies:
             name = policy["metadata"]["name"].partition(".")[0]
             for message in refusals(policy, request):

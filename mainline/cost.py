@@ -63,13 +63,15 @@ def cost(places: Places, envs: Sequence[str], against: str | None = None) -> lis
 def read_prices(root: Path) -> Prices:
     books: dict[str, Book] = {}
     for file in sorted((root / PRICES).glob("aws-*.yaml")):
-        book = read_book(file.relative_to(root).as_posix(), file.read_text())
+        book = read_book(file.relative_to(root).as_posix(), file.read_text(errors="replace"))
         if book.region not in books or book.date >= books[book.region].date:
             books[book.region] = book
     assumptions = root / PRICES / "assumptions.yaml"
     if not assumptions.is_file():
         raise Refusal(f"{PRICES}/assumptions.yaml is missing; git checkout {PRICES}")
-    return Prices(books, read_assumptions(f"{PRICES}/assumptions.yaml", assumptions.read_text()))
+    return Prices(
+        books, read_assumptions(f"{PRICES}/assumptions.yaml", assumptions.read_text(errors="replace"))
+    )
 
 
 def priced(repository: Repository, env: str, prices: Prices) -> Priced:

@@ -48,19 +48,26 @@ class Offers:
 
 def read(file: str, lines: Iterable[str]) -> Offers:
     """Reads a file of gigabytes line by line. Raises DeclarationError if it is no price list file."""
-    rows = csv.reader(iter(lines))
+    try:
+        found = _read(csv.reader(iter(lines)))
+    except (csv.Error, KeyError, ValueError) as error:
+        fix = "download index.csv of one service and one region (docs/cost.md)"
+        raise DeclarationError([f"{file}: is no price list file of AWS ({error}); {fix}"]) from None
+    if not found.region:
+        raise DeclarationError([f"{file}: has no price on demand in US dollars; take the file of one region"])
+    return found
+
+
+def _read(rows: Iterator[list[str]]) -> Offers:
+    """Raises ValueError and KeyError for what is another file."""
     head = {row[0]: row[1] for row in islice(rows, _METADATA) if len(row) > 1}
     columns = [_plain(name) for name in next(rows, [])]
-    if "Publication Date" not in head or not set(columns) >= _NEEDED:
-        fix = "download index.csv of one service and one region (docs/cost.md)"
-        raise DeclarationError([f"{file}:1: is no price list file of AWS; {fix}"])
+    missing = sorted(_NEEDED - set(columns))
+    if "Publication Date" not in head or missing:
+        raise ValueError(f"without {', '.join(missing) or 'Publication Date'}")
     found = Offers(date.fromisoformat(head["Publication Date"][:10]))
     for row in rows:
         _take(found, dict(zip(columns, row, strict=False)))
-    if not found.region:
-        raise DeclarationError(
-            [f"{file}:7: has no price on demand in US dollars; take the file of one region"]
-        )
     return found
 
 

@@ -35,6 +35,7 @@ _FORMATS = {
     "credentials of a header": r"\b[Bb](?:earer|asic) [A-Za-z0-9+/=._~-]{16,}",
 }
 _COMPILED = {name: re.compile(pattern) for name, pattern in _FORMATS.items()}
+_ANY = re.compile("|".join(f"(?:{pattern})" for pattern in _FORMATS.values()))
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
 _HEX = re.compile(r"[0-9a-f]{32,}|[0-9A-F]{32,}")
 # Digests are public: of images and artifacts, and the folder of an artifact in the store.
@@ -44,6 +45,8 @@ _CHANCE = 4.2  # bits a character: English and code stay below 4, 24 drawn chara
 
 def formats(text: str) -> Iterator[tuple[str, str]]:
     """(what it is, the text itself) of every known format that a text has."""
+    if _ANY.search(text) is None:
+        return
     for name, pattern in _COMPILED.items():
         for match in pattern.finditer(text):
             yield name, match[0]

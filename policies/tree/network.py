@@ -13,12 +13,14 @@ _BOTH = {"Egress", "Ingress"}
 
 def unguarded(objects: Sequence[Object]) -> Iterator[Found]:
     """Workloads that no policy selects by a label, or whose namespace is open."""
-    policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
+    policies: dict[str, list[Mapping[str, Any]]] = {}
+    for item in objects:
+        if item["kind"] == "NetworkPolicy":
+            policies.setdefault(space(item), []).append(inside(item, "spec"))
     for item in objects:
         here = space(item)
-        around = [inside(one, "spec") for one in policies if space(one) == here]
         for labels in pods(item):
-            yield from (Found(item, message) for message in _missing(here, around, labels))
+            yield from (Found(item, message) for message in _missing(here, policies.get(here, []), labels))
 
 
 def pods(item: Object) -> Iterator[Mapping[str, str]]:

@@ -123,10 +123,16 @@ def test_a_file_of_another_region_is_refused():
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ([], "index.csv:1: is no price list file of AWS; download index.csv"),
-        (BOOK.splitlines(), "index.csv:1: is no price list file of AWS"),
-        (HEAD.splitlines(), "index.csv:1: is no price list file of AWS"),
-        (offer_file(), "index.csv:7: has no price on demand in US dollars; take the file of one region"),
+        ([], "index.csv: is no price list file of AWS (without currency, priceperunit"),
+        (BOOK.splitlines(), "index.csv: is no price list file of AWS"),
+        (["x" * 200_000], "is no price list file of AWS (field larger than field limit (131072)); download"),
+        (
+            [line.replace("2026-03", "March") for line in offer_file(MACHINE)],
+            "(Invalid isoformat string: 'March-04T0')",
+        ),
+        (offer_file({**MACHINE, "PricePerUnit": "a"}), "(could not convert string to float: 'a')"),
+        (HEAD.splitlines(), "index.csv: is no price list file of AWS"),
+        (offer_file(), "index.csv: has no price on demand in US dollars; take the file of one region"),
     ],
 )
 def test_what_is_no_price_list_file_is_refused(lines, reason):
