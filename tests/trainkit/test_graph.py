@@ -78,7 +78,7 @@ def test_the_hash_seed_of_a_process_changes_no_byte() -> None:
             capture_output=True,
             check=True,
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in ("1", "6")  # the two orders in which the converter names its opsets
     ]
     assert len(written[0]) > 100
     assert len(set(written)) == 1
