@@ -32,6 +32,13 @@ _PACKAGES_UNUSED = (
     "onnxruntime/capi/libonnxruntime.so.*", "onnxruntime/datasets", "onnxruntime/quantization",
     "onnxruntime/tools", "onnxruntime/transformers", "onnxruntime/backend",
     "zstandard/_cffi.*", "zstandard/backend_cffi.py",
+    # tokenizers asks a hub for what an artifact holds already; what only the hub's client needs goes with it.
+    "huggingface_hub", "hf_xet", "fsspec", "filelock", "httpx2", "httpcore2", "h11", "anyio", "tqdm", "yaml", "_yaml",
+    "click", "truststore", "colorama",
+    # Pillow reads JPEG and PNG here.
+    "PIL/_avif.*", "PIL/_webp.*", "PIL/_imagingtk.*", "PIL/_imagingcms.*", "PIL/_imagingft.*",
+    "pillow.libs/libavif*", "pillow.libs/libwebp*", "pillow.libs/libsharpyuv*", "pillow.libs/libfreetype*",
+    "pillow.libs/libharfbuzz*", "pillow.libs/liblcms2*",
 )  # fmt: skip
 _NOT_LOADED = ("tests", "__pycache__", "*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.a", "*.h", "*.c", "*.proto")
 _LIBRARY = re.compile(r"(?:=>\s+|^\s+)(/\S+)\s+\(0x", re.M)
