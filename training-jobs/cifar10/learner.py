@@ -111,7 +111,7 @@ class _Learner(LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe, done = self._recipe, self.first * self._steps
-        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        weights = self._learned()
         optimizer = torch.optim.SGD(
             weights, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
         )
@@ -124,10 +124,14 @@ class _Learner(LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
+    def _learned(self) -> list[nn.Parameter]:
+        return [weight for weight in self.network.parameters() if weight.requires_grad]
+
     def state(self, epoch: int) -> Checkpoint:
         tensors = {f"weight.{name}": value for name, value in self.network.state_dict().items()}
-        buffers = self.optimizers().optimizer.state.values()
-        tensors |= {f"momentum.{number}": buffer[_MOMENTUM] for number, buffer in enumerate(buffers)}
+        state = self.optimizers().optimizer.state  # in the order of what was restored: not to be counted by
+        for number, weight in enumerate(self._learned()):
+            tensors[f"momentum.{number}"] = state[weight][_MOMENTUM]
         arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
         return Checkpoint(epoch, arrays, {"loss": self.loss})
 

@@ -77,8 +77,10 @@ class Checkpoints:
     def _local(self, slot: str) -> bytes | None:
         try:
             return (self._folder / slot).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise TrainError(f"{self._folder / slot}: {error.strerror}; check its permissions") from None
 
     def _remote(self, slot: str) -> bytes | None:
         if self._store is None:
