@@ -6,7 +6,7 @@ import pulumi_aws as aws
 from infra.cloud.component import Component, Place
 from infra.cloud.registry import repositories
 from infra.cloud.roles import role
-from infra.cloud.storage import store_bucket
+from infra.cloud.storage import buckets, store_bucket
 from infra.declarations.cloud import Ci as Wanted
 from infra.declarations.environment import Environment
 from infra.iam import ci
@@ -26,7 +26,8 @@ class Ci(Component):
         after = self.child(depends_on=[provider])
         here = ci.trusts_environment(cloud, wanted, env)
         requests = ci.trusts_pull_requests(cloud, wanted)
-        own = ci.looks(cloud, env, wanted)
+        data = tuple(bucket.name for bucket in buckets(environment, place) if bucket.key == "data")
+        own = ci.looks(cloud, env, wanted, data)
         role(place, ci.role_name(env, "plan"), requests, after, own=own, managed=ci.LOOKS)
         # Beyond the boundary, because it makes roles; it may make none beyond it, and may not change itself.
         changes = ci.manages(cloud, env)

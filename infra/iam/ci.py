@@ -44,16 +44,16 @@ def _trusts(cloud: Cloud, claims: dict[str, str]) -> Document:
     return document(trusted("GitHub", principal, ("sts:AssumeRoleWithWebIdentity",), {"StringEquals": equal}))
 
 
-def looks(cloud: Cloud, env: str, ci: Ci) -> Document:
-    """A preview: the state of the stack, and no object of anybody else."""
+def looks(cloud: Cloud, env: str, ci: Ci, data: tuple[str, ...]) -> Document:
+    """A preview: the state of the stack, and no object of the buckets `data`."""
     state = naming.bucket_arn(ci.state)
-    data = tuple(naming.bucket_arn(naming.bucket(cloud, env, kind)) for kind in ("models", "dvc", "mlflow"))
+    objects = tuple(f"{naming.bucket_arn(bucket)}/*" for bucket in data)
     return document(
         allow("ReadState", ("s3:GetObject",), (f"{state}/*",)),
         allow("ListState", ("s3:ListBucket",), (state,)),
         allow("DecryptState", ("kms:Decrypt",), (naming.arn(cloud, "kms", "key/*"),), _state_key(env)),
-        deny("NoData", ("s3:GetObject*",), tuple(f"{arn}/*" for arn in data)),
         deny("NoSecrets", ("secretsmanager:GetSecretValue", "ssm:GetParameter*"), ALL),
+        *([deny("NoData", ("s3:GetObject*",), objects)] if objects else []),
     )
 
 

@@ -44,6 +44,12 @@ class Engine(pulumi.runtime.Mocks):
 
     account: str
     seen: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    kept: set[tuple[str, str]] = field(default_factory=set)
+
+    def note(self, args: pulumi.ResourceTransformationArgs) -> None:
+        """What the engine is told beside the inputs, and the mocks do not show: that it may not delete this."""
+        if args.opts.protect:
+            self.kept.add((args.type_, args.name))
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
         assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
@@ -98,6 +104,7 @@ _ARNS: dict[str, Callable[[dict[str, Any], str], str]] = {
 @dataclass(frozen=True)
 class Graph:
     resources: tuple[Resource, ...]
+    kept: frozenset[tuple[str, str]] = frozenset()  # types and names of what the engine may not delete
 
     def of(self, kind: str) -> list[Resource]:
         """Of `s3.Bucket`, `iam.Role` ..."""
@@ -141,10 +148,11 @@ def graph(repository: Repository, env: str, account: str | None = None) -> Graph
 
         @pulumi.runtime.test
         def program() -> None:
+            pulumi.runtime.register_stack_transformation(engine.note)
             create(repository, env)
 
         program()
     finally:
         settings.configure(before)
         asyncio.set_event_loop(None)
-    return Graph(tuple(engine.seen.values()))
+    return Graph(tuple(engine.seen.values()), frozenset(engine.kept))

@@ -207,6 +207,32 @@ def test_the_database_is_what_its_environment_says(env: str, zones: bool, protec
     assert database["iamDatabaseAuthenticationEnabled"] is True
 
 
+_DATA = ("eks.Cluster", "rds.Instance", "s3.Bucket", "kms.Key", "backup.Vault", "ecr.Repository")
+
+
+@pytest.mark.parametrize(("env", "protected"), [("dev", False), ("staging", True), ("prod", True)])
+def test_what_holds_data_is_deleted_only_after_a_commit_that_says_so(env: str, protected: bool) -> None:
+    found = own(env)
+    data = {(item.typ, item.name) for kind in _DATA for item in found.of(kind)}
+    assert data & found.kept == (data if protected else set())
+    assert found.one("eks.Cluster", "cluster").inputs["deletionProtection"] is protected
+
+
+def test_a_pull_request_reads_no_object_of_a_store_with_a_name_of_its_own() -> None:
+    stacks = dict(STACKS)
+    stacks["Pulumi.dev.yaml"] += "  mainline:store: s3://our-own-models/here\n"
+    found = graph(fleet(1, stacks), "dev")
+    (plan,) = [
+        json.loads(p["policy"])
+        for p in found.one("iam.Role", "mainline-dev-ci-plan").inputs["inlinePolicies"]
+    ]
+    (denied,) = [s["Resource"] for s in plan["Statement"] if s["Sid"] == "NoData"]
+    assert "arn:aws:s3:::our-own-models/*" in denied
+    assert "our-own-models" in {item.inputs["bucket"] for item in found.of("s3.Bucket")}
+    iris = found.one("iam.Role", "mainline-dev-model-iris").inputs["inlinePolicies"][0]["policy"]
+    assert "arn:aws:s3:::our-own-models/here/iris/*" in iris
+
+
 @EVERYWHERE
 def test_no_password_is_anywhere_in_the_graph(env: str) -> None:
     for item in own(env).aws():
