@@ -1,4 +1,4 @@
-"""python -m v2serve serve | fetch URI DEST [--digest sha256:...] [--try]"""
+"""python -m v2serve serve | lambda | fetch URI DEST [--digest sha256:...] [--try]"""
 
 import argparse
 import signal
@@ -21,17 +21,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     try:
-        return _fetch(chosen) if chosen.verb == "fetch" else _serve()
+        return _fetch(chosen) if chosen.verb == "fetch" else _serve(chosen.verb)
     except (ArtifactError, FetchError, SettingsError) as error:
         return _refuse(error)
 
 
-def _serve() -> int:
+def _serve(verb: str) -> int:
     settings = read_settings()
     from v2serve.serve import StartError, serve  # a bad setting is told before the runtime is imported
 
     try:
-        serve(settings)
+        if verb == "lambda":
+            from v2serve import function
+
+            function.serve(settings)
+        else:
+            serve(settings)
     except StartError as error:
         return _refuse(error)
     return 0
@@ -65,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="v2serve", description="Serve models whose bytes Git names.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="serve the model that the V2SERVE_ environment variables name")
+    verbs.add_parser("lambda", help="answer the invocations of an AWS Lambda function with the same model")
     fetching = verbs.add_parser("fetch", help="bring an artifact from its store, verified")
     fetching.add_argument("uri", help="file://, s3://, gs://, az:// or mainline://store/<model>/<64 hex>")
     fetching.add_argument("destination", type=Path, metavar="DEST", help="the folder to bring it to")

@@ -62,14 +62,18 @@ def serve(settings: Settings) -> None:
     bound = _bound(settings.host, settings.port)
     wire = _Wire()
     observer = Observer(os.environ, settings.access_log, wire)
-    endpoints = _endpoints(settings, observer)
-    app = _app(settings, endpoints, observer)
+    app = application(settings, observer)
     wire.server = Server(app, bound, _wire_limits(settings))
     gc.collect()
     gc.freeze()  # what is loaded stays; the collector need not visit it again
     _say(settings, time.perf_counter() - begin)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, app, observer, wire.server))
+
+
+def application(settings: Settings, observer: Observer) -> App:
+    """What answers, whichever way it is asked: fetched, verified, loaded and warm. Raises as `serve` does."""
+    return _app(settings, _endpoints(settings, observer), observer)
 
 
 def _endpoints(settings: Settings, observer: Observer) -> Models[Endpoint]:
