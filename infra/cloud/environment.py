@@ -45,13 +45,22 @@ def create(repository: Repository, env: str) -> Cluster | None:
 
 
 def _refuse_another_account(cloud: Cloud, env: str, provider: aws.Provider) -> None:
-    given = aws.get_caller_identity(opts=pulumi.InvokeOptions(provider=provider)).account_id
+    given = _account(env, provider)
     if given != cloud.account:
         fix = f"use credentials of {cloud.account}, or correct the stack file"
         text = f"{cloud.account!r} is not the account of these credentials, {given!r}; {fix}"
         raise DeclarationError(
             [problem(f"Pulumi.{env}.yaml", 1, ("config", "mainline:cloud", "account"), text)]
         )
+
+
+def _account(env: str, provider: aws.Provider) -> str:
+    try:
+        return aws.get_caller_identity(opts=pulumi.InvokeOptions(provider=provider)).account_id
+    except Exception as error:  # Pulumi raises nothing narrower for a call that failed
+        reason = " ".join(str(error).split())
+        fix = f"log in to the account of Pulumi.{env}.yaml, for example with `aws sso login`"
+        raise pulumi.RunError(f"AWS does not say whose credentials these are: {reason}; {fix}") from None
 
 
 def _parts(

@@ -51,8 +51,11 @@ class Engine(pulumi.runtime.Mocks):
         if args.opts.protect:
             self.kept.add((args.type_, args.name))
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+        """What AWS answers, or nothing and why."""
         assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
+        if not self.account:
+            return {}, [("", "no credentials")]
         return {"accountId": self.account, "arn": "arn:aws:iam::1:role/x", "userId": "x", "id": "x"}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -138,9 +141,9 @@ def own(env: str, models: int = 7) -> Graph:
 
 
 def graph(repository: Repository, env: str, account: str | None = None) -> Graph:
-    """What the program registers for an environment; `account`: whose credentials it finds."""
+    """What the program registers for an environment; `account`: whose credentials it finds, none if empty."""
     cloud = repository.environments[env].cloud
-    engine = Engine(account or (cloud.account if cloud else ""))
+    engine = Engine(account if account is not None else (cloud.account if cloud else ""))
     before = settings.SETTINGS
     asyncio.set_event_loop(_LOOP)
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import pulumi
 import pytest
 
 from infra.declarations.errors import DeclarationError
@@ -147,6 +148,13 @@ def test_credentials_of_another_account_stop_it_before_anything_is_registered() 
         "Pulumi.dev.yaml:1: config.mainline:cloud.account: '111111111111' is not the account of these credentials,"
         " '999999999999'; use credentials of 111111111111, or correct the stack file"
     )
+
+
+def test_without_credentials_it_says_how_to_get_some() -> None:
+    with pytest.raises(
+        pulumi.RunError, match=r"AWS does not say whose .*: no credentials .*; log in to .*Pulumi.dev.y"
+    ):
+        graph(fleet(1), "dev", account="")
 
 
 def test_other_clusters_ask_nothing_of_aws() -> None:
