@@ -228,7 +228,7 @@ def test_two_nodes_train_one_model_and_one_of_them_keeps_the_checkpoints(
 
 
 def test_a_sweep_finds_the_best_of_its_trials(again: Path) -> None:
-    done = run(again, "-m", "trainkit", "sweep", ".", "--no-register", "max_trials=2", "fixed.train.epochs=1")
+    done = run(again, "-m", "trainkit", "sweep", "--no-register", ".", "max_trials=2", "fixed.train.epochs=1")
     assert done.returncode == 0, done.stderr
     best = yaml.safe_load((again / "work/best.yaml").read_text("utf-8"))
     assert best["train"].keys() == {"learning_rate", "weight_decay", "label_smoothing"}
