@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from infra.declarations.cloud import Addon as AddonName
 from infra.declarations.cloud import ControlPlane
 
-# From public stack files of 2026, unchecked against AWS: those of 1.35, but the EBS driver's and metrics-server's of 1.34.
+# From public stack files of 2026, unchecked against AWS; the EBS driver's and metrics-server's stood beside 1.34.
 # AWS withdraws builds; a stack file may say others.
 _PINNED: dict[AddonName, str] = {
     "aws-ebs-csi-driver": "v1.57.1-eksbuild.1",
