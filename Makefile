@@ -75,7 +75,7 @@ proto: .venv/test.stamp  ## the gRPC messages, compiled again
 	@$(INSTALL) -r pyproject.toml $(FLEET_GROUPS:%=--group %)
 	@touch $@
 
-BUILDER := $(shell command -v buildah || command -v docker)
+BUILDER ?= $(shell command -v buildah || command -v docker)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 images:  ## both images, by buildah or docker (BASE= pins the base)
 	@test -n "$(BUILDER)" || { echo "make: neither buildah nor docker is on PATH; install one"; exit 1; }
