@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _CHUNK = 1 << 20
+# S3 takes no object into a bucket with Object Lock without one (API reference, PutObject, ChecksumAlgorithm).
+_CHECKSUM = "SHA256"
 
 
 class Store:
@@ -92,11 +94,16 @@ class Store:
         try:
             if self.url.startswith("file://"):
                 return obstore.store.LocalStore(self.url.removeprefix("file://"), mkdir=True)
-            if self._endpoint is None:
+            if not self.url.startswith("s3://"):
                 return obstore.store.from_url(self.url)
+            if self._endpoint is None:
+                return obstore.store.from_url(self.url, checksum_algorithm=_CHECKSUM)
             plain = self._endpoint.startswith("http://")
             return obstore.store.from_url(
-                self.url, endpoint=self._endpoint, client_options={"allow_http": plain}
+                self.url,
+                checksum_algorithm=_CHECKSUM,
+                endpoint=self._endpoint,
+                client_options={"allow_http": plain},
             )
         except Exception as error:
             raise _refusal(self.url, error) from error

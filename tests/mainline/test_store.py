@@ -2,9 +2,11 @@
 
 import subprocess
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
 
 from mainline.errors import Refusal
 from mainline.store import Store
@@ -45,6 +47,26 @@ def test_a_declared_endpoint_is_asked_instead_of_amazon(store, tmp_path, monkeyp
         remote = Store("s3://models", f"http://127.0.0.1:{bucket.port}")
         assert remote.problem("iris", digest) is None
         assert bucket.bodies("SHA256SUMS")
+
+
+def test_an_object_is_put_into_s3_with_its_checksum(tmp_path, monkeypatch):
+    """S3 takes no other into a bucket with Object Lock."""
+    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    digest = artifact(tmp_path / "made")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        client = boto3.client("s3", endpoint_url=endpoint)
+        client.create_bucket(Bucket="models")
+        assert Store("s3://models", endpoint).put("iris", digest, tmp_path / "made")
+        assert Store("s3://models", endpoint).problem("iris", digest) is None
+        key = f"iris/{digest[7:]}/model.bin"
+        told = client.head_object(Bucket="models", Key=key, ChecksumMode="ENABLED")
+    finally:
+        server.stop()
+    assert told["ChecksumSHA256"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
