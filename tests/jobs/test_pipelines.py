@@ -1,0 +1,51 @@
+"""What dvc.yaml of a job names is there: sections of params.yaml, files of the folder, outputs of other stages."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+JOBS = Path(__file__).parents[2] / "training-jobs"
+NAMES = sorted(path.parent.name for path in JOBS.glob("*/dvc.yaml"))
+
+
+def stages(job: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((JOBS / job / "dvc.yaml").read_text("utf-8"))["stages"]
+    return found
+
+
+def made(job: str) -> set[str]:
+    """What the stages write; an entry is a path, or a path with its options."""
+    entries = [
+        entry
+        for stage in stages(job).values()
+        for kind in ("outs", "metrics")
+        for entry in stage.get(kind, [])
+    ]
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_parameters_of_a_stage_are_in_params_yaml(job: str) -> None:
+    params = yaml.safe_load((JOBS / job / "params.yaml").read_text("utf-8"))
+    for name, stage in stages(job).items():
+        for wanted in stage.get("params", []):
+            section, _, key = wanted.partition(".")
+            assert section in params, f"{name}: {wanted}"
+            assert not key or key in params[section], f"{name}: {wanted}"
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_what_a_stage_reads_is_there_or_made_by_another(job: str) -> None:
+    for name, stage in stages(job).items():
+        missing = [dep for dep in stage["deps"] if dep not in made(job) and not (JOBS / job / dep).exists()]
+        assert not missing, f"{name}: {missing}"
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_every_script_of_a_job_is_read_by_a_stage(job: str) -> None:
+    """A change of a file that no stage depends on would train nothing again."""
+    read = {dep for stage in stages(job).values() for dep in stage["deps"]}
+    scripts = {path.name for path in (JOBS / job).glob("*.py")} - {"objective.py"}
+    assert scripts <= read
