@@ -10,6 +10,7 @@ import yaml
 
 from infra.declarations.environment import Environment
 from infra.declarations.errors import DeclarationError, unknown
+from infra.declarations.model import by_function
 from infra.declarations.repository import Repository
 from infra.declarations.tree import Tree
 from infra.manifests.admission import admission
@@ -56,11 +57,11 @@ def applications(repository: Repository, env: str) -> Applications:
 
 
 def _models(repository: Repository, environment: Environment) -> Applications:
-    """Only models with a release in this environment; a declaration alone runs nothing."""
+    """Only models with a release in this environment, and a server in its cluster; a declaration alone runs nothing."""
     folders: Applications = {}
     for name, model in sorted(repository.models.items()):
         release = repository.releases.get((name, environment.name))
-        if release:
+        if release and not by_function(model, environment):
             folders[f"models/{name}"] = [
                 *serving(model, environment, release),
                 route(model, environment, release),

@@ -1,5 +1,6 @@
 """An environment's cloud: which parts there are, and what each needs of the others."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pulumi
@@ -12,6 +13,7 @@ from infra.cloud.ci import Ci
 from infra.cloud.cluster import Cluster
 from infra.cloud.component import Place
 from infra.cloud.database import Database
+from infra.cloud.function import Functions, published
 from infra.cloud.identity import Identities, Identity, identities
 from infra.cloud.karpenter import Interruptions
 from infra.cloud.keys import Keys
@@ -39,9 +41,10 @@ def create(repository: Repository, env: str) -> Cluster | None:
     )
     opts = pulumi.ResourceOptions(providers=[provider])
     _refuse_another_account(cloud, env, provider)
+    before = published(repository, environment, provider)
     place = Place(cloud, env)
     place = replace(place, limit=Boundary(place, opts).policy.arn)
-    return _parts(repository, environment, place, opts)
+    return _parts(repository, environment, place, before, opts)
 
 
 def _refuse_another_account(cloud: Cloud, env: str, provider: aws.Provider) -> None:
@@ -64,7 +67,11 @@ def _account(env: str, provider: aws.Provider) -> str:
 
 
 def _parts(
-    repository: Repository, environment: Environment, place: Place, opts: pulumi.ResourceOptions
+    repository: Repository,
+    environment: Environment,
+    place: Place,
+    before: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
 ) -> Cluster:
     keys = Keys(place, opts)
     network = Network(place, keys.cluster, opts)
@@ -81,6 +88,7 @@ def _parts(
         database = Database(place, place.cloud.database, network, cluster.wall, keys.data, opts)
         pods.add(Identity(naming.role(place.env, "mlflow"), "mlflow", "mlflow", database.mlflow()))
         copied.append(database.instance.arn)
+    Functions(repository, environment, place, before, keys.cluster, keys.data, opts)
     Secrets(place, keys.data, opts)
     Budget(place, opts)
     watched = store_bucket(environment)

@@ -11,6 +11,7 @@ from infra.cloud.roles import Own, role
 from infra.cloud.storage import store_bucket
 from infra.declarations import naming
 from infra.declarations.environment import Environment
+from infra.declarations.model import by_function
 from infra.declarations.repository import Repository
 from infra.iam import balancing, controllers, pods
 from infra.manifests import names
@@ -39,6 +40,8 @@ def _models(repository: Repository, environment: Environment, place: Place) -> I
         return
     cloud, env = place.cloud, place.env
     for name, model in sorted(repository.models.items()):
+        if by_function(model, environment):
+            continue  # its role is Lambda's to take: function.py
         policy = pods.model(cloud, env, environment.store, name)
         yield Identity(naming.model_role(env, name), names.MODELS, name, policy, model.owner)
 

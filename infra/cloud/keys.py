@@ -19,7 +19,8 @@ class Keys(Component):
         cloud = place.cloud
         logs, backup = resources.logs_use(cloud), "backup.amazonaws.com"
         self.cluster = self._key("cluster", "Secrets of Kubernetes and logs", resources.key(cloud, logs))
-        data = resources.key(cloud, resources.service_uses(cloud, "Backup", backup))
+        alarms = resources.service_uses(cloud, "Alarms", "cloudwatch.amazonaws.com")
+        data = resources.key(cloud, resources.service_uses(cloud, "Backup", backup), alarms)
         self.data = self._key("data", "Models, data sets, results, secrets, the database", data)
         records = [
             resources.service_uses(cloud, "Trail", "cloudtrail.amazonaws.com"),

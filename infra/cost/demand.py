@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from infra.declarations.environment import Environment, ModelOverride
 from infra.declarations.job import TrainingJob
-from infra.declarations.model import ServedModel
+from infra.declarations.model import ServedModel, by_function
 from infra.declarations.quantity import amount
 from infra.declarations.repository import Repository
 from infra.manifests.serving import replicas
@@ -40,7 +40,7 @@ def served(repository: Repository, environment: Environment) -> Iterator[Served]
     """Models with a release in the environment that machines serve."""
     for (name, env), release in sorted(repository.releases.items()):
         model = repository.models[name]
-        if env == environment.name:
+        if env == environment.name and not by_function(model, environment):
             ranges = [replicas(model, environment, role) for role in release.versions]
             low, high = sum(one.min for one in ranges), sum(one.max for one in ranges)
             yield Served(name, model.owner, _server(model, environment), low, high)

@@ -97,7 +97,9 @@ class Environment(Declaration):
     gateway: Gateway = Gateway()
     port: Port = 8080
     trains: bool = False
-    queue: Slug | None = None  # Kueue's LocalQueue, in `training`, that Jobs wait in; none: they start at once
+    queue: Slug | None = (
+        None  # Kueue's LocalQueue, in `training`, that Jobs wait in; none: they start at once
+    )
     datasets: Store | None = None  # below <datasets>/<job>/ lie a job's data files, and its checkpoints
     steps: Many[Percent] = ()
     standby: bool = False
@@ -110,6 +112,11 @@ class Environment(Declaration):
     images: Images = Images()
     ceilings: Ceilings = Ceilings()
     models: dict[Slug, ModelOverride] = Field(default_factory=dict)
+
+    @property
+    def functions(self) -> bool:
+        """Whether AWS Lambda serves models here that want it; elsewhere they are served as all others."""
+        return self.cluster == "eks"
 
     @model_validator(mode="before")
     @classmethod

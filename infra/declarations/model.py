@@ -1,12 +1,14 @@
 """What a team declares about a served model: its owner, what it needs, and what a candidate must show."""
 
 from collections.abc import Iterator
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from infra.declarations.declaration import Declaration, Many
+from infra.declarations.environment import Environment
 from infra.declarations.errors import MisfitError
+from infra.declarations.function import Function
 from infra.declarations.quantity import Cpu, Memory
 from infra.declarations.scalars import Metric, Number, Replicas, Sentence, Slug
 
@@ -68,9 +70,11 @@ class ServedModel(Declaration):
     gates: Annotated[Many[Gate], Field(min_length=1)]
     resources: Resources = Resources()
     replicas: ReplicaRange = ReplicaRange()
-    target: Annotated[int, Field(ge=10, le=95)] = (
-        80  # per cent of the requested CPU at which replicas are added
+    scale_at: Annotated[int, Field(ge=10, le=95)] = (
+        80  # per cent of the requested CPU; then replicas are added
     )
+    target: Literal["kserve", "lambda"] = "kserve"  # `lambda`: a function, where the environment is in AWS
+    function: Function = Function()  # how large, with `target: lambda`
     objective: Objective
     serving: Serving = Serving()
 
@@ -79,6 +83,11 @@ class ServedModel(Declaration):
         for metric in _twice(gate.metric for gate in self.gates):
             raise MisfitError(("gates",), f"{metric!r} has two gates; keep one")
         return self
+
+
+def by_function(model: ServedModel, environment: Environment) -> bool:
+    """Whether AWS Lambda serves it there, and nothing in the cluster does."""
+    return model.target == "lambda" and environment.functions
 
 
 def _twice(names: Iterator[str]) -> Iterator[str]:

@@ -10,8 +10,9 @@ from infra.declarations.declaration import Declaration, parse
 from infra.declarations.document import Document, read_document
 from infra.declarations.environment import Environment
 from infra.declarations.errors import DeclarationError, Location, problem, unknown
+from infra.declarations.function import misfits
 from infra.declarations.job import TrainingJob
-from infra.declarations.model import ServedModel
+from infra.declarations.model import ServedModel, by_function
 from infra.declarations.policy import Policy
 from infra.declarations.release import Release, release_path
 from infra.declarations.stack import PROJECT_FILE, read_project, read_stack, stack_name
@@ -216,3 +217,6 @@ def _misplaced(
             f"'shadow' needs a gateway that mirrors, and {gateway!r} of {env} does not; use canary or header"
         )
         yield ("candidate", "mode"), text
+    model = repository.models.get(name)
+    if environment and model and by_function(model, environment):
+        yield from misfits(environment, release)

@@ -76,10 +76,7 @@ def _model(model: ServedModel, environment: Environment, version: ReleasedVersio
     )
     return {
         "env": variables(
-            V2SERVE_MODEL_NAME=model.name,
-            V2SERVE_MODEL_DIGEST=version.digest,
-            V2SERVE_MODEL_VERSION=str(version.version),
-            V2SERVE_MODEL_RUN=version.run,
+            **named(model, version),
             V2SERVE_THREADS=str(_threads(wanted.cpu, model.serving.concurrency)),
             **_lane(model.serving),
         ),
@@ -88,6 +85,16 @@ def _model(model: ServedModel, environment: Environment, version: ReleasedVersio
         "resources": container_resources(wanted),
         "runtime": names.RUNTIME,
         "storageUri": names.storage_uri(environment.store, model.name, version),
+    }
+
+
+def named(model: ServedModel, version: ReleasedVersion) -> dict[str, str]:
+    """What tells v2serve which release it is."""
+    return {
+        "V2SERVE_MODEL_NAME": model.name,
+        "V2SERVE_MODEL_DIGEST": version.digest,
+        "V2SERVE_MODEL_VERSION": str(version.version),
+        "V2SERVE_MODEL_RUN": version.run,
     }
 
 
@@ -118,7 +125,7 @@ def _scale(model: ServedModel, environment: Environment, role: str) -> dict[str,
         "minReplicas": wanted.min,
         "maxReplicas": wanted.max,
         "scaleMetric": "cpu",
-        "scaleTarget": model.target,
+        "scaleTarget": model.scale_at,
     }
 
 

@@ -112,7 +112,12 @@ MODELS = {
         "job: iris\nresources: {memory: 500m}",
         "resources.memory: '500m' is not an amount of memory; write bytes like '512Mi' or '2Gi'",
     ),
-    "a target of 0": ("job: iris", "job: iris\ntarget: 0", "5: target: 0 does not fit"),
+    "a scale_at of 0": ("job: iris", "job: iris\nscale_at: 0", "5: scale_at: 0 does not fit"),
+    "a target of its own": (
+        "job: iris",
+        "job: iris\ntarget: fargate",
+        "5: target: 'fargate' is not one of them",
+    ),
     "a description of two lines": (
         "Which iris it is.",
         '"two\\nlines"',

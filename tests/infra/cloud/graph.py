@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -45,6 +45,9 @@ class Engine(pulumi.runtime.Mocks):
     account: str
     seen: dict[tuple[str, str], Resource] = field(default_factory=dict)
     kept: set[tuple[str, str]] = field(default_factory=set)
+    published: Mapping[str, str] = field(
+        default_factory=dict
+    )  # aliases that Lambda has already: their versions
 
     def note(self, args: pulumi.ResourceTransformationArgs) -> None:
         """What the engine is told beside the inputs, and the mocks do not show: that it may not delete this."""
@@ -53,10 +56,17 @@ class Engine(pulumi.runtime.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         """What AWS answers, or nothing and why."""
+        if args.token == "aws:lambda/getAlias:getAlias":
+            return self._alias(args.args["name"])
         assert args.token == "aws:index/getCallerIdentity:getCallerIdentity"
         if not self.account:
             return {}, [("", "no credentials")]
         return {"accountId": self.account, "arn": "arn:aws:iam::1:role/x", "userId": "x", "id": "x"}
+
+    def _alias(self, name: str) -> Any:
+        if name not in self.published:
+            return {}, [("", "ResourceNotFoundException")]
+        return {"functionVersion": self.published[name], "name": name, "id": name}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         key = (args.typ, args.name)
@@ -82,7 +92,14 @@ def computed(typ: str, name: str, inputs: dict[str, Any], account: str) -> dict[
         found["url"] = f"https://sqs/{inputs['name']}"
     if typ == "aws:ec2/launchTemplate:LaunchTemplate":
         found["latestVersion"] = 1
-    return found
+    return found | _OF_FUNCTIONS.get(typ, {})
+
+
+_OF_FUNCTIONS: dict[str, dict[str, Any]] = {
+    "aws:lambda/function:Function": {"version": "7"},
+    "aws:lambda/alias:Alias": {"invokeArn": "arn:aws:apigateway:::live"},
+    "aws:apigatewayv2/api:Api": {"executionArn": "arn:aws:execute-api:::models"},
+}
 
 
 def _here(service: str, path: str) -> Callable[[dict[str, Any], str], str]:
@@ -140,10 +157,14 @@ def own(env: str, models: int = 7) -> Graph:
     return graph(fleet(models), env)
 
 
-def graph(repository: Repository, env: str, account: str | None = None) -> Graph:
+def graph(
+    repository: Repository, env: str, account: str | None = None, published: Mapping[str, str] | None = None
+) -> Graph:
     """What the program registers for an environment; `account`: whose credentials it finds, none if empty."""
     cloud = repository.environments[env].cloud
-    engine = Engine(account if account is not None else (cloud.account if cloud else ""))
+    engine = Engine(
+        account if account is not None else (cloud.account if cloud else ""), published=published or {}
+    )
     before = settings.SETTINGS
     asyncio.set_event_loop(_LOOP)
     try:
