@@ -15,6 +15,9 @@ from v2serve.pipeline import BadInput
 
 SIDE = 32
 LARGEST_SIDE = 2048  # pixels; the header says it before anything is decoded
+LARGEST_EXPLAINED = (
+    512 * 512
+)  # pixels of a file: it is asked about 17 times together, as PNGs of 3 bytes a pixel
 LARGEST_FILE = 1 << 20  # bytes
 MOST_FILES = 64
 MOST_PIXELS = 8 << 20  # of all files of a request
@@ -33,14 +36,17 @@ def load(folder: Path) -> None:
     labels = np.array([name.encode() for name in names], object)
 
 
-def preprocess(inputs: Arrays, parameters: Mapping[str, Any]) -> Arrays:  # noqa: ARG001
+def preprocess(inputs: Arrays, parameters: Mapping[str, Any]) -> Arrays:
     given = [name for name in ("image", "image_bytes") if name in inputs]
     if len(given) != 1:
         told = "both" if given else "neither"
         raise BadInput(
             f"inputs: {told} of 'image' (FP32) and 'image_bytes' (JPEG or PNG) given; give one of them"
         )
-    return {"image": checked(inputs["image"]) if given == ["image"] else decoded(inputs["image_bytes"])}
+    if given == ["image"]:
+        return {"image": checked(inputs["image"])}
+    largest = LARGEST_EXPLAINED if parameters.get("explain") is True else LARGEST_SIDE**2
+    return {"image": decoded(inputs["image_bytes"], largest)}
 
 
 def postprocess(outputs: Arrays, inputs: Arrays, parameters: Mapping[str, Any]) -> Arrays:  # noqa: ARG001
@@ -62,14 +68,18 @@ def checked(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def decoded(files: np.ndarray) -> np.ndarray:
-    """float32 [n,3,32,32] of the files; one of another size is cut to its middle square and averaged down."""
+def decoded(files: np.ndarray, largest: int = LARGEST_SIDE**2) -> np.ndarray:
+    """float32 [n,3,32,32] of the files; one of another size is cut to its middle square and averaged down.
+
+    `largest`: pixels of a file, fewer where it is explained.
+    """
     if not 0 < len(files) <= MOST_FILES:
         raise BadInput(f"input 'image_bytes': {len(files)} images; from 1 to {MOST_FILES} are taken")
     pixels = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
     left = MOST_PIXELS
     for place, content in enumerate(files):
         with _opened(place, content) as image:
+            _check_pixels(place, image, largest)
             left -= image.width * image.height
             if left < 0:
                 raise BadInput(
@@ -100,6 +110,12 @@ def _opened(place: int, content: bytes) -> Image.Image:
     if getattr(image, "n_frames", 1) != 1:
         raise _bad(place, f"{image.n_frames} frames; one is taken")
     return image
+
+
+def _check_pixels(place: int, image: Image.Image, largest: int) -> None:
+    if image.width * image.height > largest:
+        size = f"{image.width}x{image.height} pixels"
+        raise _bad(place, f"{size}; files of at most {largest} pixels are explained: reduce it")
 
 
 def _binary(place: int, content: bytes) -> bytes:

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from tests.jobs.conftest import Run, checkout
 from tests.jobs.conftest import run as run_fixture
+from tests.jobs.explaining import explained, golden_explained
 from tests.jobs.job_modules import job_alone, modules_of, with_data, with_params
 from tests.jobs.miniature_photographs import Rows, blurred, drawn, encoded, parquet, photographs
 from trainkit.errors import TrainError
@@ -184,8 +185,38 @@ def test_too_many_images_or_pixels_in_a_request_are_refused(blur: Pipeline) -> N
     image = encoded(Image.new("L", (3000, 2001)), "PNG")
     with pytest.raises(BadInput, match=r"12006000 pixels in 2 images; a request may have 12000000"):
         ask(blur, image, image)
-    with pytest.raises(BadInput, match=r"image: 17 elements; send 1 to 16"):
-        ask(blur, *[encoded(drawn(1))] * 17)
+    with pytest.raises(BadInput, match=r"image: 33 elements; send 1 to 32"):
+        ask(blur, *[encoded(drawn(1))] * 33)
+
+
+def objects(*images: bytes) -> np.ndarray:
+    found = np.empty(len(images), np.object_)
+    found[:] = images
+    return found
+
+
+def test_an_explanation_says_by_how_much_the_score_falls_without_each_cell(
+    made: tuple[Path, Pipeline],
+) -> None:
+    (golden,) = golden_explained(made[0] / "artifact", "blur")
+    assert golden["explanation"].shape == (2, 4, 4)
+    assert golden["explanation_base"] == pytest.approx(golden["score"], abs=1e-3)
+    half = drawn(6, (256, 256))
+    half.paste(blurred(half, 4.0).crop((0, 0, 256, 128)), (0, 0))
+    images = objects(encoded(half, "PNG"))
+    told = explained(made[0] / "artifact", "blur", image=images)
+    hidden = np.asarray(half).copy()
+    hidden[64:128, 128:192] = hidden.mean(axis=(0, 1)).round()
+    alone = ask(made[1], encoded(Image.fromarray(hidden), "PNG"))["score"][0]
+    assert told["explanation"][0, 1, 2] == pytest.approx(told["score"][0] - alone, abs=1e-6)
+
+
+def test_a_photograph_too_large_to_be_explained_is_refused_before_it_is(made: tuple[Path, Pipeline]) -> None:
+    image = objects(encoded(drawn(1)), encoded(Image.new("L", (1000, 701)), "PNG"))
+    with pytest.raises(BadInput, match=r"image\[1\]: 1000 x 701 pixels; at most 700000 pixels are explained"):
+        explained(made[0] / "artifact", "blur", image=image)
+    largest = objects(encoded(drawn(1, (1000, 700)), "PNG"))
+    assert np.isfinite(explained(made[0] / "artifact", "blur", image=largest)["explanation"]).all()
 
 
 def test_the_same_commit_and_data_make_the_same_bytes(

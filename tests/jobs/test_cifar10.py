@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.jobs.conftest import checkout
+from tests.jobs.explaining import golden_explained
 from tests.jobs.job_modules import with_data, with_params
 from tests.jobs.miniature_images import CLASSES, encoded, parquet, picture, pictures
 from v2serve.artifact import verify
@@ -109,6 +110,17 @@ def test_the_artifact_answers_pixels_and_files_alike(made: Path, pipeline: Pipel
     assert by_pixels["label"][0].decode() in CLASSES
     assert np.allclose(by_pixels["probabilities"], by_file["probabilities"], atol=1e-5)
     assert by_pixels["probabilities"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_pixels_and_files_are_explained_cell_by_cell(made: Path) -> None:
+    by_pixels, by_file = golden_explained(made / "artifact", "cifar10")
+    rows = len(by_pixels["label"])
+    for told in (by_pixels, by_file):
+        assert told["explanation"].shape == (rows, 4, 4)
+        assert told["explanation_base"] == pytest.approx(told["probabilities"].max(axis=1), abs=1e-5)
+    # A mean colour is a whole number in a file only.
+    assert by_file["explanation"] == pytest.approx(by_pixels["explanation"], abs=0.02)
+    assert np.abs(by_pixels["explanation"]).max() > 0
 
 
 def test_the_metrics_have_both_variants_with_their_intervals(made: Path) -> None:

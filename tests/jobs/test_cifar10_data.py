@@ -172,6 +172,21 @@ def test_a_photograph_on_its_side_is_turned_upright(served: ModuleType) -> None:
     assert found[0, :, :16].mean() < 0.1
 
 
+def test_a_file_too_large_to_be_explained_is_refused_before_it_is(served: ModuleType) -> None:
+    image = saved(Image.new("RGB", (600, 500)))
+    assert served.preprocess(files(image), {})["image"].shape == (1, 3, 32, 32)
+    with pytest.raises(
+        BadInput, match=r"element 0: 600x500 pixels; files of at most 262144 pixels are explained"
+    ):
+        served.preprocess(files(image), {"explain": True})
+
+
+def test_seventeen_noisy_files_at_the_limit_of_an_explanation_are_taken(served: ModuleType) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    image = saved(Image.fromarray(noise), compress_level=0)
+    assert served.preprocess(files(*[image] * 17), {"explain": True})["image"].shape == (17, 3, 32, 32)
+
+
 def test_grey_is_three_equal_channels(served: ModuleType) -> None:
     found = served.preprocess(files(saved(Image.new("L", (32, 32), 51))), {})["image"]
     assert np.allclose(found, 0.2)

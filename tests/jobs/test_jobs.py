@@ -25,6 +25,7 @@ FILES = {
     "golden.json",
     "reference.json",
     "evidence.json",
+    "explain.json",
     "model-card.md",
     "SHA256SUMS",
 }

@@ -1,5 +1,6 @@
 """ONNX graphs: the contract's names and shapes, stable bytes, and no disagreement with the source."""
 
+import json
 import os
 import subprocess
 import sys
@@ -95,8 +96,13 @@ def test_the_contract_is_read_from_the_graph() -> None:
         about={},
         method="",
     )
-    release = as_release(handed, Limits(golden_rows=3, tolerance=1e-5))
+    release = as_release(handed, Limits(3, 1e-5, background_rows=4, background_seed=1))
     assert release.outputs == tensors(handed.graph.graph.output)
     assert release.parameters == {"features": ["length", "width"], "labels": ["no", "yes"]}
     assert release.golden[0]["features"].shape == (3, 2)
     assert (release.parity.rows, release.parity.largest_difference < 1e-6) == (40, True)
+    plan = json.loads(release.files["explain.json"])
+    assert (plan["kind"], plan["inputs"], plan["output"]) == ("shapley", ["features"], "probabilities")
+    rows = {tuple(row) for row in good.features.tolist()}
+    drawn = {tuple(row) for row in np.array(plan["background"], np.float32).tolist()}
+    assert (len(drawn), drawn <= rows) == (4, True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from photographs import CLASSES, TEST, TRAIN, Photographs, features, read_photographs
 from PIL import Image, ImageFilter
 
+from trainkit.explain import explained
 from trainkit.graph import infer
 from trainkit.params import read_params
 from trainkit.release import Parity, Release, Tensor, write_release
@@ -29,6 +30,7 @@ ABOUT = {
 }
 METHOD = "158 test photographs of 44 scenes, none of which was trained on; the baseline is one threshold."
 BINS = 10
+GRID = 4  # cells a side: 17 images of one request, which is below what model.py takes
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def export() -> str:
             about=ABOUT,
             method=METHOD,
             parity=_parity(graph, scorer, test, limits.tolerance),
+            files=explained("occlusion", ["image"], "score", grid=GRID),
         )
     )
 
@@ -69,6 +72,7 @@ def _parameters() -> dict[str, Any]:
         "images": [1, code.MAX_IMAGES],
         "max_bytes": code.MAX_BYTES,
         "max_pixels": code.MAX_PIXELS,
+        "max_explained_pixels": code.MAX_EXPLAINED,
         "min_side": code.MIN_SIDE,
     }
 

@@ -15,6 +15,7 @@ from train import WEIGHTS
 
 from trainkit.documents import rounded
 from trainkit.errors import TrainError
+from trainkit.explain import explained
 from trainkit.params import read_params
 from trainkit.release import Asked, Parity, Release, Tensor, write_release
 from trainkit.stage import run_stage
@@ -24,6 +25,7 @@ INPUTS = (
     Tensor("image_bytes", "BYTES", (-1,), optional=True),
 )
 OUTPUTS = (Tensor("label", "BYTES", (-1,)), Tensor("probabilities", "FP32", (-1, len(CLASSES))))
+GRID = 4  # cells a side, of 8x8 pixels: 17 images of one request, which is below what model.py takes
 ABOUT = {
     "title": "Ten kinds of things on small photographs",
     "summary": "A convolutional network that names what a 32x32 colour photograph shows, out of ten classes.",
@@ -73,6 +75,7 @@ def export() -> str:
             method=_method(recipe, len(test)),
             parity=_parity(content, probabilities(network, test, 500), test, limits.tolerance),
             evidence={"recipe": recipe.name, "variant": params.variant, "onnx_bytes": len(content)},
+            files=explained("occlusion", ["image", "image_bytes"], "probabilities", grid=GRID),
             takes=TAKES,
             not_reproducible=_why_not(recipe),
         )

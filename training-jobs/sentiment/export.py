@@ -10,6 +10,7 @@ from graph import Trained, sentiment_graph
 from texts import CLASSES, TEST, TRAIN, Texts, read_texts
 from variant import TrainParams, native_scores
 
+from trainkit.explain import explained
 from trainkit.params import read_params
 from trainkit.release import Parity, Release, Tensor, write_release
 from trainkit.served import served_code
@@ -34,7 +35,6 @@ GOLDEN = (
     "Dull, far too long, and not nearly as clever as it thinks it is.",
     "the camera work is fine",
 )
-EXPLAIN = {"kind": "words", "inputs": ["text"], "output": "score"}
 
 
 def export() -> str:
@@ -78,7 +78,7 @@ def _files(model: Trained, length: int) -> dict[str, bytes]:
     found = {
         "vocabulary.json": _json(model.words.terms),
         "reader.json": _json({"pieces": length if model.encoder is not None else 0}),
-        "explain.json": _json(EXPLAIN),
+        **explained("words", ["text"], "score"),
     }
     return found | ({"tokenizer.json": TOKENIZER.read_bytes()} if model.encoder is not None else {})
 

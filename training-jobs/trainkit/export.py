@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from trainkit.card import feature_table
+from trainkit.explain import background, explained
 from trainkit.graph import infer, tensors
 from trainkit.parity import compared
 from trainkit.reference import reference
@@ -18,15 +19,23 @@ from trainkit.table import Schema, Table
 
 @dataclass(frozen=True)
 class Limits:
-    """Section `export` of params.yaml; `tolerance` is the largest absolute difference of a probability."""
+    """Section `export` of params.yaml; `tolerance` is the largest absolute difference of a probability.
+
+    `background_rows`, drawn with `background_seed`, are what explanations compare a row with; they are in the artifact.
+    """
 
     golden_rows: int
     tolerance: float
+    background_rows: int
+    background_seed: int
 
 
 @dataclass(frozen=True)
 class Export:
-    """What a job hands over; `scores` are the source's answers on all rows, by the graph's output name."""
+    """What a job hands over; `scores` are the source's answers on all rows, by the graph's output name.
+
+    The first of the scores is what explanations are of.
+    """
 
     graph: onnx.ModelProto
     table: Table
@@ -59,5 +68,11 @@ def as_release(export: Export, limits: Limits) -> Release:
         about=export.about,
         method=export.method,
         parity=parity,
+        files=_explained(export, limits),
         takes=feature_table(schema),
     )
+
+
+def _explained(export: Export, limits: Limits) -> dict[str, bytes]:
+    rows = background(export.table, limits.background_rows, limits.background_seed)
+    return explained("shapley", ["features"], next(iter(export.scores)), background=rows)

@@ -28,6 +28,7 @@ from trainkit.stage import ARTIFACT, METRICS
 
 if TYPE_CHECKING:
     from v2serve.pipeline import Pipeline
+    from v2serve.warmup import Golden
 
 __all__ = ["Asked", "Parity", "Release", "Tensor", "write_release"]
 
@@ -171,8 +172,25 @@ def _write_golden(folder: Path, model: str, release: Release) -> None:
             goldens = load_golden(folder)
             warm_up(golden_answer(RequestCheck(pipeline.contract), pipeline.run), goldens)
             check_covered(pipeline.contract, goldens)
+            _rehearse(folder, pipeline, goldens)
     except (ArtifactError, Refusal) as error:
         raise TrainError(f"the artifact cannot be served: {error}{heard.said()}") from None
+
+
+def _rehearse(folder: Path, pipeline: "Pipeline", goldens: Sequence["Golden"]) -> None:
+    """Explain a golden request where the artifact has a plan for it: its server would not start otherwise."""
+    from v2serve.contract import RequestCheck
+    from v2serve.explain.explainer import Explainer
+    from v2serve.explain.plan import load_plan
+    from v2serve.warmup import golden_call
+
+    if (plan := load_plan(folder, pipeline.contract)) is None:
+        return
+    check = RequestCheck(pipeline.contract)
+    for golden in goldens:
+        call = golden_call(check, golden.request)
+        call.parameters = {**call.parameters, "explain": True}
+        Explainer(pipeline, plan).rehearse([call], 1.0)
 
 
 def _asked(release: Release) -> Iterator[tuple[Asked, str]]:
