@@ -40,7 +40,7 @@ def miniature(root: Path, variant: str = "advanced", **files: bytes) -> Path:
         given[next(full for full in given if full.startswith(f"{name}."))] = content
     job = with_data(root, "sentiment", given)
     tiny = {"variant": variant, "length": 16, "frozen_layers": 1, "epochs": 2, "batch": 16, "rate": 0.01}
-    with_params(job, validate={"min_texts_per_class": 10}, train=tiny)
+    with_params(job, validate={"min_rows_per_class": 10}, train=tiny)
     return job
 
 
@@ -162,33 +162,37 @@ def changed(rows: Rows, text: str, label: object) -> Rows:
         (
             "train",
             csv(changed(sentences(1, 160), " ", 1)),
-            "train.csv: text of row 1 is ' ', wanted a text",
+            "train.csv: column text: 1 values, first ' ' of row 1: not a text with a word in it",
         ),
-        ("train", csv(changed(sentences(1, 160), "x" * 20_000, 1)), "wanted at most 16384 bytes"),
+        ("train", csv(changed(sentences(1, 160), "x" * 20_000, 1)), "of row 1: not of at most 16384 bytes"),
         (
             "train",
             csv(changed(sentences(1, 160), "fine", 2)),
-            "train.csv: label of row 1 is '2', wanted 0 (negative)",
+            "train.csv: column label: 1 values, first '2' of row 1: not 0 (negative)",
         ),
         (
             "test",
             csv(changed(sentences(3, 40), "fine", None)),
-            "test.csv: label of row 1 is '', wanted 0 (negative)",
+            "test.csv: column label: 40 values, first '' of row 1: not 0 (negative)",
         ),
-        ("train", csv(sentences(1, 160)[::2]), "train.csv: only one class, negative"),
-        ("train", csv([]), "train.csv: no rows"),
+        ("train", csv(sentences(1, 160)[::2]), "train.csv: classes: only one class, negative"),
+        ("train", csv([]), "train.csv: rows: there is none"),
         (
             "validation",
             csv(sentences(2, 40)[:8]),
-            "validation.csv: 4 texts of a class, at least 10 are needed",
+            "validation.csv: classes: negative has 4, positive has 4 rows, at least 10 are needed",
         ),
-        ("test", csv(sentences(1, 160)[:40]), "40 texts of test.csv are in train.csv too, such as"),
+        ("test", csv(sentences(1, 160)[:40]), "40 texts are in train.csv and in test.csv, first "),
         (
             "test",
             csv([(text.upper(), label) for text, label in sentences(1, 160)[:40]]),
-            "40 texts of test.csv are in",
+            "40 texts are in train.csv and in test.csv",
         ),
-        ("train", csv(sentences(1, 160) + sentences(1, 8)), "train.csv: 8 texts are there before"),
+        (
+            "train",
+            csv(sentences(1, 160) + sentences(1, 8)),
+            "train.csv: copies of texts: 8 texts are copies of others",
+        ),
         ("train", b"text,stars\nfine,1\n", "columns are ['text', 'stars'], wanted ['text', 'label']"),
         ("train", b"text,label\n\xff\xfe,1\n", "data/train.csv is not CSV in UTF-8"),
         ("train", b"", "data/train.csv is not CSV in UTF-8"),

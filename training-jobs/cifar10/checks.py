@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from images import CLASSES, SIDE, Images, decode
 from numpy.typing import NDArray
 
-from trainkit.checks import Finding
+from trainkit.checks import Finding, finding
 from trainkit.errors import TrainError
 
 COLUMNS = {"image": pa.binary(), "label": pa.int8(), "class": pa.string()}
@@ -34,9 +34,9 @@ def read_split(path: Path) -> tuple[Images, list[Finding]]:
     pixels = np.full((len(table), SIDE, SIDE, 3), 128, np.uint8)
     broken = _decoded(table["image"].to_pylist(), pixels)
     findings = [
-        _finding("images", _listed(broken, "are not what the network takes")),
-        _finding("labels", _listed(_unknown(labels), f"have no label of 0 to {len(CLASSES) - 1}")),
-        _finding("class names", _listed(_misnamed(labels, table["class"].to_pylist()), "name another class")),
+        finding("images", _listed(broken, "are not what the network takes")),
+        finding("labels", _listed(_unknown(labels), f"have no label of 0 to {len(CLASSES) - 1}")),
+        finding("class names", _listed(_misnamed(labels, table["class"].to_pylist()), "name another class")),
     ]
     return Images(pixels, np.nan_to_num(labels, nan=-1).astype(np.int64)), findings
 
@@ -46,13 +46,11 @@ def check_balance(images: Images, limits: Limits) -> list[Finding]:
     few = [f"{CLASSES[at]} has {n}" for at, n in enumerate(counts) if n < limits.min_images_per_class]
     rare = [CLASSES[at] for at, n in enumerate(counts) if n < limits.min_class_share * len(images)]
     return [
-        _finding("classes", _absent(counts)),
-        _finding(
+        finding("classes", _absent(counts)),
+        finding(
             "images per class", f"{', '.join(few)}, {limits.min_images_per_class} asked" if few else None
         ),
-        _finding(
-            "balance", f"share of {', '.join(rare)} is below {limits.min_class_share}" if rare else None
-        ),
+        finding("balance", f"share of {', '.join(rare)} is below {limits.min_class_share}" if rare else None),
     ]
 
 
@@ -65,11 +63,11 @@ def check_copies(splits: Mapping[str, Images], limits: Limits) -> list[Finding]:
     for name, known in hashes.items():
         share = 1 - len(set(known)) / max(len(known), 1)
         over = f"{name}: share {share:.3f} of copies is above {limits.max_duplicate_share}"
-        found.append(_finding("copies", over if share > limits.max_duplicate_share else None))
+        found.append(finding("copies", over if share > limits.max_duplicate_share else None))
     shared = len(set(hashes["train"]) & set(hashes["test"]))
     return [
         *found,
-        _finding("split leakage", f"{shared} test images are in training too" if shared else None),
+        finding("split leakage", f"{shared} test images are in training too" if shared else None),
     ]
 
 
@@ -118,7 +116,3 @@ def _listed(rows: list[str], what: str) -> str | None:
 def _absent(counts: NDArray[Any]) -> str | None:
     present = [CLASSES[at] for at, count in enumerate(counts) if count]
     return None if len(present) > 1 else f"only one class, {', '.join(present) or 'or none'}"
-
-
-def _finding(check: str, problem: str | None) -> Finding:
-    return Finding(check, problem is None, problem or "none found")

@@ -3,10 +3,10 @@
 from checks import Limits, check_balance, check_copies, read_split
 from images import FILES, save_images
 
-from trainkit.checks import Finding, refuse_failed
-from trainkit.documents import write_json
+from trainkit.checks import Finding
 from trainkit.params import read_params
-from trainkit.stage import REPORT, run_stage
+from trainkit.stage import run_stage
+from trainkit.validation import reported
 
 
 def validate() -> str:
@@ -15,14 +15,9 @@ def validate() -> str:
         splits[name], found = read_split(path)
         findings += _in(path.name, [*found, *check_balance(splits[name], limits)])
     findings += check_copies(splits, limits)
-    report = {
-        "rows": {name: len(split) for name, split in splits.items()},
-        "checks": [vars(f) for f in findings],
-    }
-    write_json(REPORT, report)
-    refuse_failed(findings, "cifar10")
+    passed = reported(findings, "cifar10", rows={name: len(split) for name, split in splits.items()})
     save_images(splits)
-    return f"{len(splits['train'])} + {len(splits['test'])} images, {len(findings)} checks passed"
+    return f"{len(splits['train'])} + {len(splits['test'])} images, {passed}"
 
 
 def _in(file: str, findings: list[Finding]) -> list[Finding]:

@@ -5,12 +5,13 @@ from baselines import BASELINES
 from model import Forecaster
 from naive import seasonal_naive
 from plan import Plan, train_params
-from scores import Each, daily_step, each_series, gain, off_level, summary
+from scores import Each, daily_step, each_series, gain, off_level
 from series import Panel, learning_series, oil_temperature, panel, read_etth1, read_m4
 from windows import newest, windows
 
 from trainkit.documents import read_json, rounded, write_json
 from trainkit.params import read_params
+from trainkit.scores import Bootstrap
 from trainkit.stage import METRICS, load_model, run_stage
 
 
@@ -18,13 +19,11 @@ def evaluate() -> str:
     plan, series, model = read_params("evaluate", Plan), panel(read_m4()), load_model()
     naive = seasonal_naive(*windows(learning_series(), train_params().stride))
     found = {"": tested(model, series), "baseline_": tested(naive, series), **_classical()}
-    draws = np.random.default_rng(plan.seed).integers(
-        0, len(series.names), (plan.resamples, len(series.names))
-    )
+    bootstrap = Bootstrap(len(series.names), plan.seed, plan.resamples)
     metrics = {"series": float(len(series.names))}
     for prefix, each in found.items():
-        metrics |= summary(prefix, each, draws)
-    metrics |= off_level(found[""]) | gain(found[""], found["baseline_"], draws)
+        metrics |= bootstrap.means(each, prefix)
+    metrics |= off_level(found[""]) | gain(found[""], found["baseline_"], bootstrap)
     metrics |= etth1("etth1_", model, plan) | etth1("baseline_etth1_", naive, plan)
     write_json(METRICS, metrics)
     return _line(metrics)

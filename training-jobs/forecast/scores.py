@@ -9,6 +9,7 @@ from series import DAY
 from windows import Array
 
 from trainkit.documents import rounded
+from trainkit.scores import Bootstrap
 
 Each = dict[str, NDArray[np.float64]]  # a value a series, by metric
 
@@ -37,16 +38,6 @@ def each_series(followed: Array, quantiles: Array, units: Sequence[float]) -> Ea
     return found
 
 
-def summary(prefix: str, found: Each, draws: NDArray[np.intp]) -> dict[str, float]:
-    """Means over series with 95 percent bootstrap intervals; `draws` is [resamples, series]."""
-    values: dict[str, float] = {}
-    for name, each in found.items():
-        low, high = np.quantile(each[draws].mean(axis=1), (0.025, 0.975))
-        key = prefix + name
-        values |= {key: each.mean(), f"{key}_low": low, f"{key}_high": high}
-    return {name: rounded(value) for name, value in values.items()}
-
-
 def off_level(found: Each) -> dict[str, float]:
     """How far the share of hours inside each interval is from what the interval says, 0 to 1."""
     return {
@@ -55,9 +46,7 @@ def off_level(found: Each) -> dict[str, float]:
     }
 
 
-def gain(better: Each, base: Each, draws: NDArray[np.intp]) -> dict[str, float]:
+def gain(better: Each, base: Each, bootstrap: Bootstrap) -> dict[str, float]:
     """By which share the sMAPE is below that of `base`; the interval resamples the same series for both."""
     one, other = better["smape"], base["smape"]
-    low, high = np.quantile(1 - one[draws].mean(axis=1) / other[draws].mean(axis=1), (0.025, 0.975))
-    found = {"smape_gain": 1 - one.mean() / other.mean(), "smape_gain_low": low, "smape_gain_high": high}
-    return {name: rounded(value) for name, value in found.items()}
+    return bootstrap.scored("smape_gain", lambda rows: float(1 - one[rows].mean() / other[rows].mean()))

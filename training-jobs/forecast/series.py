@@ -8,7 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 from numpy.typing import NDArray
 
-from trainkit.errors import TrainError
+from trainkit.frames import read_frame
 
 M4 = Path("data/m4_hourly_100.parquet")
 ETTH1 = Path("data/ETTh1.csv")
@@ -42,21 +42,11 @@ class Panel:
 
 
 def read_m4(path: Path = M4) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise TrainError(f"{path} is missing: python -m trainkit fetch .") from None
-    except (ValueError, OSError) as error:
-        raise TrainError(f"{path} is not a parquet file: {' '.join(str(error).split())}") from None
+    return read_frame(path)
 
 
 def read_etth1(path: Path = ETTH1) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise TrainError(f"{path} is missing: python -m trainkit fetch .") from None
-    except ValueError as error:
-        raise TrainError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+    return read_frame(path)
 
 
 def panel(table: pd.DataFrame) -> Panel:

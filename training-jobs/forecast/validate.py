@@ -1,12 +1,10 @@
 """Refuse series that a forecaster must not learn from, and splits that would let it see the future."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import pandera.errors
-import pandera.pandas as pa
 from plan import train_params
 from series import (
     ETTH1_SCHEMA,
@@ -22,10 +20,11 @@ from series import (
 )
 from windows import LENGTH
 
-from trainkit.checks import Finding, refuse_failed
-from trainkit.documents import write_json
+from trainkit.checks import Finding, finding
+from trainkit.frames import checked
 from trainkit.params import read_params
-from trainkit.stage import REPORT, run_stage
+from trainkit.stage import run_stage
+from trainkit.validation import reported
 
 
 @dataclass(frozen=True)
@@ -37,49 +36,42 @@ class Limits:
 def validate() -> str:
     table, limits = read_m4(), read_params("validate", Limits)
     findings = list(m4_findings(table, limits)) + list(etth1_findings(read_etth1()))
-    write_json(REPORT, {"rows": len(table), "checks": [vars(finding) for finding in findings]})
-    refuse_failed(findings, "the data")
-    return f"{len(table)} hours of {table.series_id.nunique()} series, {len(findings)} checks passed"
+    passed = reported(findings, "the data", rows=len(table))
+    return f"{len(table)} hours of {table.series_id.nunique()} series, {passed}"
 
 
 def m4_findings(table: pd.DataFrame, limits: Limits) -> Iterator[Finding]:
     """Each check reads only what the ones before it have vouched for."""
+    columns = named("M4", checked(table, M4_SCHEMA))
+    yield from columns
+    if not all(found.passed for found in columns):
+        return
     shortest = (
         LENGTH + HORIZON + train_params().held_out
     )  # a window to learn from before those that are held out
     for check, problem in (
-        ("M4 schema", lambda: schema_fault(table, M4_SCHEMA)),
         ("M4 series", lambda: _too_few(table, limits)),
         ("M4 hours", lambda: _gaps(table)),
         ("M4 split", lambda: _split(table, shortest)),
     ):
-        finding = _finding(check, problem())
-        yield finding
-        if not finding.passed:
+        found = finding(check, problem())
+        yield found
+        if not found.passed:
             return
     series = panel(table)
-    yield _finding("M4 leakage", _copies(series))
-    yield _finding("M4 constant series", _constant(series, limits))
+    yield finding("M4 leakage", _copies(series))
+    yield finding("M4 constant series", _constant(series, limits))
 
 
 def etth1_findings(table: pd.DataFrame) -> Iterator[Finding]:
-    schema = _finding("ETTh1 schema", schema_fault(table, ETTH1_SCHEMA))
-    yield schema
-    if schema.passed:
-        yield _finding("ETTh1 hours", _etth1_hours(table))
+    columns = named("ETTh1", checked(table, ETTH1_SCHEMA))
+    yield from columns
+    if all(found.passed for found in columns):
+        yield finding("ETTh1 hours", _etth1_hours(table))
 
 
-def schema_fault(table: pd.DataFrame, schema: pa.DataFrameSchema) -> str | None:
-    """Columns, types, ranges, NaN and rows that are there twice: the first three cases."""
-    if lacking := sorted(schema.columns.keys() - set(table.columns)):
-        return f"the table lacks {', '.join(lacking)}"
-    try:
-        schema.validate(table, lazy=True)
-    except pandera.errors.SchemaErrors as error:
-        cases = error.failure_cases.head(3).itertuples()
-        told = [f"{case.column or 'the table'}: {case.check}, got {case.failure_case}" for case in cases]
-        return f"{len(error.failure_cases)} cases, first {'; '.join(told)}"
-    return None
+def named(file: str, findings: list[Finding]) -> list[Finding]:
+    return [replace(found, check=f"{file} {found.check}") for found in findings]
 
 
 def _too_few(table: pd.DataFrame, limits: Limits) -> str | None:
@@ -142,10 +134,6 @@ def _etth1_hours(table: pd.DataFrame) -> str | None:
     steps = pd.to_datetime(table.date, errors="coerce").diff().iloc[1:]
     broken = int((steps != pd.Timedelta(hours=1)).sum())
     return f"{broken} rows do not follow the row before by an hour" if broken else None
-
-
-def _finding(check: str, problem: str | None) -> Finding:
-    return Finding(check, problem is None, problem or "none found")
 
 
 if __name__ == "__main__":

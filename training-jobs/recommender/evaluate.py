@@ -15,6 +15,7 @@ from ratings import read_ratings, split_in_time
 
 from trainkit.documents import write_json
 from trainkit.params import read_params
+from trainkit.scores import Bootstrap
 from trainkit.stage import METRICS, run_stage
 
 
@@ -48,12 +49,11 @@ def met_strangers(ratings: pd.DataFrame, params: TrainParams, plan: Plan) -> Qua
 
 def _summaries(prefix: str, found: Mapping[str, Quality], plan: Plan) -> dict[str, float]:
     """The gain is over what is called `baseline_`; all resample the same users."""
-    users = len(found[""].ndcg)
-    draws = np.random.default_rng(plan.seed).integers(0, users, (plan.resamples, users))
+    bootstrap = Bootstrap(len(found[""].ndcg), plan.seed, plan.resamples)
     metrics: dict[str, float] = {}
     for name, each in found.items():
-        metrics |= summary(name + prefix, each, plan.top, draws)
-    gains = gains_over(found[""], found["baseline_"], draws)
+        metrics |= summary(name + prefix, each, plan.top, bootstrap)
+    gains = gains_over(found[""], found["baseline_"], bootstrap)
     return metrics | {prefix + name: value for name, value in gains.items()}
 
 

@@ -1,12 +1,12 @@
 """nDCG and recall of the first places of a list, and the interval that so many users allow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainkit.documents import rounded
+from trainkit.scores import Bootstrap
 
 
 class Quality(NamedTuple):
@@ -32,23 +32,21 @@ def quality(lists: NDArray[np.int64], truth: Sequence[frozenset[int]]) -> Qualit
     return Quality(hits @ gains / np.cumsum(gains)[reachable - 1], hits.sum(axis=1) / reachable)
 
 
-def summary(prefix: str, found: Quality, top: int, draws: NDArray[np.intp]) -> dict[str, float]:
-    """Means over users with 95 percent bootstrap intervals; `draws` is [resamples, users]."""
-    values: dict[str, float] = {}
-    for name, each in found._asdict().items():
-        low, high = np.quantile(each[draws].mean(axis=1), (0.025, 0.975))
-        key = f"{prefix}{name}_at_{top}"
-        values |= {key: each.mean(), f"{key}_low": low, f"{key}_high": high}
-    return {name: rounded(value) for name, value in values.items()}
+def summary(prefix: str, found: Quality, top: int, bootstrap: Bootstrap) -> dict[str, float]:
+    """Means over users with their intervals."""
+    return bootstrap.means({f"{name}_at_{top}": each for name, each in found._asdict().items()}, prefix)
 
 
-def gains_over(found: Quality, base: Quality, draws: NDArray[np.intp]) -> Mapping[str, float]:
+def gains_over(found: Quality, base: Quality, bootstrap: Bootstrap) -> dict[str, float]:
     """How far above `base`, 0.5 is 50 percent; the interval resamples the same users for both."""
     values: dict[str, float] = {}
     for name in Quality._fields:
         one, other = getattr(found, name), getattr(base, name)
-        ratios = one[draws].mean(axis=1) / np.maximum(other[draws].mean(axis=1), 1e-9) - 1
-        low, high = np.quantile(ratios, (0.025, 0.975))
-        mean = one.mean() / max(other.mean(), 1e-9) - 1
-        values |= {f"{name}_gain": mean, f"{name}_gain_low": low, f"{name}_gain_high": high}
-    return {name: rounded(value) for name, value in values.items()}
+        values |= bootstrap.scored(
+            f"{name}_gain", lambda rows, one=one, other=other: _gain(one[rows], other[rows])
+        )
+    return values
+
+
+def _gain(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(one.mean() / max(other.mean(), 1e-9) - 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-from trainkit.errors import TrainError
+from trainkit.frames import read_frame
 
 DATA = Path("data/ratings.csv")
 SCHEMA = pa.DataFrameSchema(
@@ -22,12 +22,7 @@ SCHEMA = pa.DataFrameSchema(
 
 def read_ratings(path: Path = DATA) -> pd.DataFrame:
     """userId, movieId, rating, timestamp (seconds since 1970), as the file has them; TrainError if it is no table."""
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise TrainError(f"{path} is missing: python -m trainkit fetch .") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise TrainError(f"{path} is not a table: {' '.join(str(error).split())}") from None
+    return read_frame(path)
 
 
 def split_in_time(ratings: pd.DataFrame, test_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import pandas as pd
-import pandera.errors
 from plan import Plan
 from ratings import DATA, SCHEMA, read_ratings, split_in_time
 
-from trainkit.checks import Finding, refuse_failed
-from trainkit.documents import write_json
+from trainkit.checks import Finding, finding
+from trainkit.frames import checked
 from trainkit.params import read_params
-from trainkit.stage import REPORT, run_stage
+from trainkit.stage import run_stage
+from trainkit.validation import reported
 
 
 @dataclass(frozen=True)
@@ -22,26 +22,12 @@ class Limits:
 
 def validate() -> str:
     ratings, limits = read_ratings(), read_params("validate", Limits)
-    findings = [_finding("schema", schema_fault(ratings))]
-    if findings[0].passed:
+    findings = checked(ratings, SCHEMA)
+    if all(found.passed for found in findings):
         findings += table_findings(ratings, limits)
         findings += split_findings(*split_in_time(ratings, read_params("evaluate", Plan).test_share))
-    write_json(REPORT, {"rows": len(ratings), "checks": [vars(finding) for finding in findings]})
-    refuse_failed(findings, DATA.name)
-    return f"{len(ratings)} ratings of {ratings.userId.nunique()} users, {len(findings)} checks passed"
-
-
-def schema_fault(ratings: pd.DataFrame) -> str | None:
-    """Columns, types, ranges, NaN and pairs that are there twice: the first three cases."""
-    if lacking := sorted(SCHEMA.columns.keys() - set(ratings.columns)):
-        return f"the table lacks {', '.join(lacking)}"
-    try:
-        SCHEMA.validate(ratings, lazy=True)
-    except pandera.errors.SchemaErrors as error:
-        cases = error.failure_cases.head(3).itertuples()
-        told = [f"{case.column or 'ratings.csv'}: {case.check}, got {case.failure_case}" for case in cases]
-        return f"{len(error.failure_cases)} cases, first {'; '.join(told)}"
-    return None
+    passed = reported(findings, DATA.name, rows=len(ratings))
+    return f"{len(ratings)} ratings of {ratings.userId.nunique()} users, {passed}"
 
 
 def table_findings(ratings: pd.DataFrame, limits: Limits) -> list[Finding]:
@@ -53,10 +39,10 @@ def table_findings(ratings: pd.DataFrame, limits: Limits) -> list[Finding]:
     common = f"a film was rated by a share of {share:.3f} of the users, above {limits.max_item_share}"
     one = "every rating has the same value" if ratings.rating.nunique() < 2 else None
     return [
-        _finding("users", few),
-        _finding("ratings per user", short if fewest < limits.min_ratings_per_user else None),
-        _finding("balance", common if share > limits.max_item_share else None),
-        _finding("one value only", one),
+        finding("users", few),
+        finding("ratings per user", short if fewest < limits.min_ratings_per_user else None),
+        finding("balance", common if share > limits.max_item_share else None),
+        finding("one value only", one),
     ]
 
 
@@ -67,16 +53,12 @@ def split_findings(train: pd.DataFrame, test: pd.DataFrame) -> list[Finding]:
     late = int((newest > oldest.reindex(newest.index)).sum())
     alone = set(train.userId) ^ set(test.userId)
     return [
-        _finding("split leakage", f"{len(pairs)} ratings are in training and test" if len(pairs) else None),
-        _finding(
+        finding("split leakage", f"{len(pairs)} ratings are in training and test" if len(pairs) else None),
+        finding(
             "split in time", f"{late} users have test ratings older than training ones" if late else None
         ),
-        _finding("split of users", f"{len(alone)} users are in one part only" if alone else None),
+        finding("split of users", f"{len(alone)} users are in one part only" if alone else None),
     ]
-
-
-def _finding(check: str, problem: str | None) -> Finding:
-    return Finding(check, problem is None, problem or "none found")
 
 
 if __name__ == "__main__":
