@@ -15,10 +15,14 @@ from infra.declarations.repository import Repository
 from infra.declarations.tree import Tree
 from infra.manifests.admission import admission
 from infra.manifests.argocd import argocd, pruned
+from infra.manifests.capacity import capacity, queues
+from infra.manifests.entry import entry
 from infra.manifests.manifest import identity, path
 from infra.manifests.normal import NormalFormError, problems
+from infra.manifests.parts import FOLDER, spaces
 from infra.manifests.platform import platform
 from infra.manifests.routing import route
+from infra.manifests.secrets import secrets
 from infra.manifests.serving import serving
 from infra.manifests.training import training
 from infra.manifests.yaml import dump
@@ -46,14 +50,27 @@ def applications(repository: Repository, env: str) -> Applications:
     folders = {
         "platform": [
             *platform(environment),
+            *entry(environment),
             *admission(environment, repository.policies.values(), repository.waivers),
         ],
+        **_parts(environment),
         **_models(repository, environment),
         **_jobs(repository, environment),
     }
     folders["argocd"] = argocd(environment, folders)
     _refuse(env, folders)
     return folders
+
+
+def _parts(environment: Environment) -> Applications:
+    """Folders of what charts need of us, and of what is said to them; none where nothing is."""
+    folders = {
+        FOLDER: spaces(environment),
+        "capacity": capacity(environment),
+        "secrets": secrets(environment),
+        "queues": queues(environment),
+    }
+    return {folder: objects for folder, objects in folders.items() if objects}
 
 
 def _models(repository: Repository, environment: Environment) -> Applications:

@@ -62,6 +62,8 @@ def _controllers(environment: Environment, place: Place) -> Iterator[Identity]:
     yield _controller(env, "karpenter", "kube-system", controllers.karpenter(cloud, env))
     yield _controller(env, "external-secrets", "external-secrets", secrets)
     yield _controller(env, "aws-load-balancer-controller", "kube-system", balancer)
+    if "velero" in environment.parts:
+        yield _controller(env, "velero", "velero", pods.velero(cloud, env))
     if environment.domain:
         policy = controllers.external_dns(environment.domain)
         yield _controller(env, "external-dns", "external-dns", policy)

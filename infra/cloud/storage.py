@@ -48,6 +48,7 @@ def buckets(environment: Environment, place: Place) -> Iterator[Bucket]:
 def _wanted(environment: Environment, place: Place) -> Iterator[tuple[naming.Bucket, bool]]:
     yield "dvc", environment.trains
     yield "mlflow", place.cloud.database is not None
+    yield "velero", "velero" in environment.parts
 
 
 def store_bucket(environment: Environment) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from infra.declarations.declaration import Declaration
+from infra.declarations.quantity import Cpu, Memory
 from infra.declarations.scalars import Replicas, Slug
 
 Gpus = Annotated[int, Field(ge=0, le=1000)]
@@ -16,6 +17,14 @@ class Ceiling(Declaration):
 
     replicas: Total | None = None
     gpus: Gpus | None = None
+
+
+class Quota(Declaration):
+    """What all Jobs of Kueue's queue may ask for at once; the others wait."""
+
+    cpu: Cpu
+    memory: Memory
+    gpus: Gpus = 0
 
 
 class Ceilings(Declaration):

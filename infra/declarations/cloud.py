@@ -252,6 +252,12 @@ class Cloud(Declaration):
     network: Network
     control_plane: ControlPlane = ControlPlane()
     system: SystemNodes = SystemNodes()
+    machine_image: Annotated[
+        str,
+        like(
+            r"al2023@(?:latest|v[0-9]{8})", "a machine image", "write 'al2023@v20260101' or 'al2023@latest'"
+        ),
+    ] = "al2023@latest"  # of Karpenter's machines; a pinned one gets no patches by itself
     pools: Annotated[dict[Slug, NodePool], Field(min_length=1)]
     storage: Storage = Storage()
     images: Registry = Registry()

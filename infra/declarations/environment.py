@@ -6,10 +6,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from infra.declarations import naming
-from infra.declarations.ceiling import Ceilings
+from infra.declarations.ceiling import Ceilings, Quota
 from infra.declarations.cloud import Cloud
 from infra.declarations.declaration import Declaration, Many
 from infra.declarations.errors import MisfitError
+from infra.declarations.parts import PartName, Place, misfits
 from infra.declarations.quantity import Cpu, Memory
 from infra.declarations.scalars import (
     Autoscaler,
@@ -52,6 +53,7 @@ class Gateway(Declaration):
 
     class_name: Slug = Field(default="envoy", alias="class")
     pods: Slug = "envoy-gateway-system"  # the namespace of its data plane, which may call model servers
+    public: bool = False  # whether the Internet reaches it, or the network of the environment only
     mirrors: bool = True  # shadow releases need RequestMirror, which not every implementation has
     certificate: Slug | None = None  # the TLS secret of the https listener, in namespace `gateway`
 
@@ -100,6 +102,7 @@ class Environment(Declaration):
     queue: Slug | None = (
         None  # Kueue's LocalQueue, in `training`, that Jobs wait in; none: they start at once
     )
+    quota: Quota | None = None  # of that queue, where Kueue is one of the parts
     datasets: Store | None = None  # below <datasets>/<job>/ lie a job's data files, and its checkpoints
     steps: Many[Percent] = ()
     standby: bool = False
@@ -109,6 +112,9 @@ class Environment(Declaration):
         15  # seconds that a server told to stop still answers, while the gateways forget its address
     )
     register_manifests: bool = True
+    parts: Many[
+        PartName
+    ] = ()  # charts of other projects that Argo CD installs; none where somebody else does
     images: Images = Images()
     ceilings: Ceilings = Ceilings()
     models: dict[Slug, ModelOverride] = Field(default_factory=dict)
@@ -148,6 +154,22 @@ class Environment(Declaration):
         if self.cluster == "eks" and self.cloud is None:
             fix = "add 'mainline:cloud:', or say 'mainline:cluster: existing'"
             raise MisfitError(("cluster",), f"{self.cluster!r} has no account to be made in; {fix}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        cloud = self.cloud if self.functions else None
+        place = Place(
+            aws=cloud is not None,
+            database=bool(cloud and cloud.database),
+            domain=self.domain is not None,
+            secrets=cloud.secrets if cloud else (),
+        )
+        for where, text in misfits(self.parts, place):
+            raise MisfitError(where, text)
+        if self.queue and "kueue" in self.parts and self.quota is None:
+            fix = "write `quota: {cpu: '32', memory: 64Gi}`"
+            raise MisfitError(("queue",), f"{self.queue!r} has no quota, so nothing would ever start; {fix}")
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ PARTITION = "aws"
 _LONGEST_ROLE = 64
 _MARK = 8  # hex digits that keep shortened names apart
 
-Bucket = Literal["models", "dvc", "mlflow", "logs", "trail", "config"]
+Bucket = Literal["models", "dvc", "mlflow", "logs", "trail", "config", "velero"]
 Key = Literal["cluster", "data", "audit"]
 
 

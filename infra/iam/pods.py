@@ -82,6 +82,13 @@ def job(cloud: Cloud, env: str, name: str) -> Document:
     )
 
 
+def velero(cloud: Cloud, env: str) -> Document:
+    """Its backups, of which it removes those that are old."""
+    bucket = naming.bucket(cloud, env, "velero")
+    expired = allow("Expire", ("s3:DeleteObject",), (f"{naming.bucket_arn(bucket)}/*",))
+    return document(*writes(cloud, env, bucket, ""), expired)
+
+
 def mlflow(cloud: Cloud, env: str) -> Document:
     """All artifacts of the registry: its server hands them out to those whom it lets in."""
     return document(*writes(cloud, env, naming.bucket(cloud, env, "mlflow"), ""))

@@ -6,6 +6,7 @@ from infra.declarations.environment import Environment
 from infra.manifests import names
 from infra.manifests.health import health
 from infra.manifests.manifest import MODEL_LABEL, SYNC_WAVE, Manifest, manifest
+from infra.manifests.parts import parts
 
 _SERVER = "https://kubernetes.default.svc"
 _ROOT = "argocd"
@@ -14,14 +15,18 @@ _ROOT_PROJECT = "default"
 _TAKES_ALONG = (
     "resources-finalizer.argocd.argoproj.io/foreground"  # a model that leaves takes its objects along
 )
+_WAVES = {"parts": "-40", "capacity": "-25", "secrets": "-25", "queues": "-15"}  # between the parts' own
 # Every namespaced kind that anything here renders, whether or not this commit does: a model that leaves is removed
 # by its Application, which needs the permission for the last of its kind too.
 _KINDS = (
     ("", "ConfigMap"),
     ("", "ServiceAccount"),
     ("batch", "Job"),
+    ("external-secrets.io", "ExternalSecret"),
+    ("gateway.envoyproxy.io", "EnvoyProxy"),
     ("gateway.networking.k8s.io", "Gateway"),
     ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("kueue.x-k8s.io", "LocalQueue"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("policy", "PodDisruptionBudget"),
     ("serving.kserve.io", "InferenceService"),
@@ -34,7 +39,13 @@ def argocd(environment: Environment, folders: Mapping[str, list[Manifest]]) -> l
     """`folders`: the objects of every other application folder, which the project of the Applications has to allow."""
     everything = [item for objects in folders.values() for item in objects]
     applications = [_application(environment, folder) for folder in folders]
-    return [_project(environment, everything), _root(environment), *applications, health()]
+    return [
+        _project(environment, everything),
+        root(environment),
+        *parts(environment),
+        *applications,
+        health(),
+    ]
 
 
 def pruned(model: str) -> Manifest:
@@ -62,7 +73,7 @@ def _project(environment: Environment, everything: Iterable[Manifest]) -> Manife
         "namespaceResourceWhitelist": [_listed(group_kind) for group_kind in _KINDS],
         "sourceRepos": [environment.repository],
     }
-    wave = {SYNC_WAVE: "-3"}
+    wave = {SYNC_WAVE: "-50"}
     return manifest(
         "argoproj.io/v1alpha1/AppProject", names.PROJECT, names.ARGOCD, annotations=wave, spec=spec
     )
@@ -76,7 +87,7 @@ def _group_kind(item: Manifest) -> tuple[str, str]:
     return item["apiVersion"].rpartition("/")[0], item["kind"]
 
 
-def _root(environment: Environment) -> Manifest:
+def root(environment: Environment) -> Manifest:
     """Last in its own folder: a cluster whose Argo CD judges Applications would let it wait for itself elsewhere."""
     name = f"{names.PROJECT}-{environment.name}"
     return _synced(environment, name, _ROOT, names.ARGOCD, {SYNC_WAVE: "1"}, _ROOT_PROJECT)
@@ -86,7 +97,7 @@ def _application(environment: Environment, folder: str) -> Manifest:
     kind, _, name = folder.partition("/")
     namespace = {"models": names.MODELS, "jobs": names.TRAINING}.get(kind, names.GATEWAY)
     annotations = {
-        SYNC_WAVE: "0" if name else "-1",
+        SYNC_WAVE: _WAVES.get(folder, "0" if name else "-1"),
         # Not for the root: the status of Applications moves all the time, and the root would never be in sync.
         "argocd.argoproj.io/compare-options": "ServerSideDiff=true,IncludeMutationWebhook=true",
     }

@@ -117,6 +117,6 @@ def health() -> Manifest:
         "argocd-cm",
         names.ARGOCD,
         labels={"app.kubernetes.io/part-of": "argocd"},  # without it Argo CD does not read its settings
-        annotations={SYNC_WAVE: "-4", "argocd.argoproj.io/sync-options": "Delete=false,Prune=false"},
+        annotations={SYNC_WAVE: "-51", "argocd.argoproj.io/sync-options": "Delete=false,Prune=false"},
         data=dict(CHECKS),
     )
