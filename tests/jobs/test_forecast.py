@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,22 @@ def ask(pipeline: Pipeline, history: Any, horizon: int | None = None) -> dict[st
         feeds["horizon"] = np.array([horizon], np.int64)
     specs = list(pipeline.contract.outputs)
     return {spec.name: values for spec, values in zip(specs, pipeline.run(Call(feeds, specs)), strict=True)}
+
+
+def test_int8_is_measured_and_not_served_unless_it_is_asked_for(made: Path, tmp_path: Path, run: Run) -> None:
+    measured = json.loads((made / "evidence.json").read_text("utf-8"))["int8"]
+    assert (measured["metric"], measured["served"]) == ("smape", "full")
+    assert measured["int8_bytes"] < measured["full_bytes"] == (made / "model.onnx").stat().st_size
+    clone = tmp_path / "again"
+    shutil.copytree(made.parents[2], clone, symlinks=True)
+    job = clone / "training-jobs/forecast"
+    with_params(job, export={"quantize": True, "quantize_loss": 50.0})
+    assert run(job, "export.py").returncode == 0
+    assert (job / "artifact/model.onnx").stat().st_size == measured["int8_bytes"]
+    with_params(job, export={"quantize_loss": -50.0})
+    assert re.search(
+        r"int8 loses .* of smape, export.quantize_loss allows -50", refusal(run, job, "export.py")
+    )
 
 
 def test_the_baseline_repeats_the_last_day(naive: Pipeline) -> None:
