@@ -29,6 +29,8 @@ from infra.declarations.environment import Environment
 from infra.declarations.errors import DeclarationError, problem
 from infra.declarations.repository import Repository
 
+_NO_COPY = ("logs", "velero")  # what is a copy itself, or may be lost
+
 
 def create(repository: Repository, env: str) -> Cluster | None:
     """Registers the cloud of an environment; nothing where it has none. Raises DeclarationError before anything."""
@@ -83,7 +85,7 @@ def _parts(
     pods = Identities(place, cluster.name, opts)
     for identity in identities(repository, environment, place):
         pods.add(identity)
-    copied = [made.arn for purpose, made in storage.buckets.items() if purpose != "logs"]
+    copied = [made.arn for purpose, made in storage.buckets.items() if purpose not in _NO_COPY]
     if place.cloud.database:
         database = Database(place, place.cloud.database, network, cluster.wall, keys.data, opts)
         pods.add(Identity(naming.role(place.env, "mlflow"), "mlflow", "mlflow", database.mlflow()))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from infra.declarations.errors import DeclarationError
+from infra.declarations.parts import PARTS
 from infra.declarations.release import Candidate, Header, Release, ReleasedVersion, dump_release, release_path
 from infra.declarations.repository import Repository, load
 
@@ -21,6 +22,16 @@ control_plane: {admins: [admin]}, budget: {monthly: 500, emails: [ml@example.com
   mainline:store: s3://models-dev
   mainline:registry: https://mlflow.example.com
 """
+# The same with every part that there is.
+PARTS_STACK = (
+    STACK.replace("budget:", "secrets: [grafana, mlflow], database: {}, budget:")
+    + f"""\
+  mainline:domain: models.example.com
+  mainline:parts: [{", ".join(PARTS)}]
+  mainline:queue: training
+  mainline:quota: {{cpu: '32', memory: 64Gi}}
+"""
+)
 MODEL = """\
 name: iris
 owner: flowers

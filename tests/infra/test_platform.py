@@ -7,7 +7,7 @@ import pytest
 
 from infra.declarations.repository import load
 from infra.render import applications
-from tests.infra.samples import JOB, RELEASES, STACK, edited, only, problems, repository, tree
+from tests.infra.samples import JOB, PARTS_STACK, RELEASES, STACK, edited, only, problems, repository, tree
 
 
 def _job(**texts: str) -> dict[str, Any]:
@@ -274,7 +274,11 @@ def test_namespaces_are_neither_pruned_nor_deleted_without_a_person() -> None:
 def test_the_project_allows_the_namespaced_kinds_that_are_rendered_and_no_other() -> None:
     rendered = {
         (item["apiVersion"].rpartition("/")[0], item["kind"])
-        for state in (*map(repository, RELEASES), repository(job=f"{JOB}image: fleet\nnodes: 2\n"))
+        for state in (
+            *map(repository, RELEASES),
+            repository(job=f"{JOB}image: fleet\nnodes: 2\n"),
+            repository(stack=PARTS_STACK),
+        )
         for objects in applications(state, "dev").values()
         for item in objects
         if "namespace" in item["metadata"] and item["metadata"]["namespace"] != "argocd"

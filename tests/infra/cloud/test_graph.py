@@ -15,7 +15,7 @@ from tests.infra.cloud.graph import ENVIRONMENTS, STACKS, Graph, fleet, graph, o
 from tests.infra.samples import version
 
 EVERYWHERE = pytest.mark.parametrize("env", ENVIRONMENTS)
-_ENCRYPTED_BY_KEY = {"models", "dvc", "mlflow", "trail", "config"}
+_ENCRYPTED_BY_KEY = {"models", "dvc", "mlflow", "trail", "config", "velero"}
 
 
 def buckets(of: Graph, kind: str) -> dict[str, dict[str, Any]]:
