@@ -1,5 +1,7 @@
-"""What dvc.yaml of a job names is there: sections of params.yaml, files of the folder, outputs of other stages."""
+"""What the files of a job name is there: sections of params.yaml, files, outputs, packages of the image."""
 
+import ast
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 import yaml
 
 JOBS = Path(__file__).parents[2] / "training-jobs"
+ROOT = JOBS.parent
 NAMES = sorted(path.parent.name for path in JOBS.glob("*/dvc.yaml"))
 
 
@@ -49,3 +52,23 @@ def test_every_script_of_a_job_is_read_by_a_stage(job: str) -> None:
     read = {dep for stage in stages(job).values() for dep in stage["deps"]}
     scripts = {path.name for path in (JOBS / job).glob("*.py")} - {"objective.py"}
     assert scripts <= read
+
+
+def imported(path: Path) -> set[str]:
+    """Roots of the modules that a script imports, at its top or later."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_a_job_runs_in_the_image_that_has_what_it_imports(job: str) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    fleet = {package.partition(">")[0].replace("-", "_").removesuffix("_core") for package in groups["fleet"]}
+    needed = fleet & {name for path in (JOBS / job).glob("*.py") for name in imported(path)}
+    declared = yaml.safe_load((JOBS / job / "job.yaml").read_text("utf-8")).get("image", "train")
+    assert declared == ("fleet" if needed else "train"), sorted(needed)
