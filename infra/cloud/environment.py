@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from infra.cloud.audit import Audit
 from infra.cloud.backup import Backup
+from infra.cloud.bootstrap import Bootstrap, existing, on_eks
 from infra.cloud.budget import Budget
 from infra.cloud.ci import Ci
 from infra.cloud.cluster import Cluster
@@ -33,9 +34,11 @@ _NO_COPY = ("logs", "velero")  # what is a copy itself, or may be lost
 
 
 def create(repository: Repository, env: str) -> Cluster | None:
-    """Registers the cloud of an environment; nothing where it has none. Raises DeclarationError before anything."""
+    """Registers the cloud of an environment, and Argo CD in its cluster. Raises DeclarationError before anything."""
     environment = repository.environments.get(env)
     if environment is None or environment.cluster != "eks" or environment.cloud is None:
+        if environment is not None:
+            existing(environment)
         return None
     cloud = environment.cloud
     provider = aws.Provider(
@@ -80,7 +83,7 @@ def _parts(
     storage = Storage(environment, place, keys.data, opts)
     Registry(environment, place, keys.data, opts)
     cluster = Cluster(place, network, keys.cluster, opts)
-    Nodes(place, network, cluster.name, opts)
+    nodes = Nodes(place, network, cluster.name, opts)
     Interruptions(place, opts)
     pods = Identities(place, cluster.name, opts)
     for identity in identities(repository, environment, place):
@@ -98,4 +101,5 @@ def _parts(
     Backup(place, keys.data, copied, opts)
     if place.cloud.ci:
         Ci(environment, place, place.cloud.ci, opts)
+    Bootstrap(environment, on_eks(place.cloud, place.env, cluster), [nodes, pods])
     return cluster

@@ -29,7 +29,11 @@ Registered = list[pulumi.runtime.MockResourceArgs]
 
 # What the program takes from resources to give to others.
 _OUTPUTS = {
-    "aws:eks/cluster:Cluster": {"vpcConfig": {"clusterSecurityGroupId": "sg-1"}},
+    "aws:eks/cluster:Cluster": {
+        "vpcConfig": {"clusterSecurityGroupId": "sg-1"},
+        "endpoint": "https://eks",
+        "certificateAuthority": {"data": "Q0E="},
+    },
     "aws:rds/instance:Instance": {"resourceId": "db-1"},
 }
 
@@ -82,8 +86,9 @@ def written(seen: Registered, root: Path = ROOT) -> dict[str, str]:
     folders = {args.name: args.inputs.get("renderYamlToDirectory") for args in seen if _is_provider(args)}
     files = {}
     for args in seen:
-        if args.typ.startswith("kubernetes:"):
-            folder = Path(folders[str(args.provider).split("::")[-2]]).relative_to(root)
+        place = folders.get(str(args.provider).split("::")[-2]) if args.provider else None
+        if args.typ.startswith("kubernetes:") and place:  # the cluster's own provider writes no files
+            folder = Path(place).relative_to(root)
             files[f"{folder.as_posix()}/{path(args.inputs)}"] = dump(_plain(args.inputs))
     return files
 
