@@ -154,9 +154,8 @@ def test_an_unknown_parameter_stops_its_stage(clone: Path, run: Run, name: str) 
     run(job, "-m", "trainkit", "fetch", ".")
     edit(job / "params.yaml", "min_class_share", "min_class_shares")
     line = refusal(run(job, "validate.py"))
-    assert line.startswith(
-        "trainkit: params.yaml: validate.min_class_shares is not a parameter; known: max_dup"
-    )
+    assert line.startswith("trainkit: params.yaml: validate.min_class_shares is not a parameter; known: ")
+    assert "min_class_share," in line
 
 
 @pytest.mark.parametrize("name", JOBS)
