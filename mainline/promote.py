@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from infra.declarations.environment import Environment
 from infra.declarations.model import ServedModel
@@ -13,7 +14,7 @@ from mainline.places import Places
 from mainline.registry import RegisteredVersion, Registry
 from mainline.rollout import Mode, promoted
 from mainline.store import Store
-from policies.gates import Finding, examine, passed
+from policies.gates import Finding, examine, fits, passed
 
 Say = Callable[[str], None]
 
@@ -26,7 +27,7 @@ class Promotion:
     env: str
     version: RegisteredVersion
     mode: Mode
-    findings: Sequence[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     delivered: Delivered | None = None
     restored: bool = False  # it served already, but the store had lost its bytes
 
@@ -65,9 +66,12 @@ def promote(
         after = promoted(release, released(version), made.mode, environment.standby)
         if after is not None:
             made.findings = _pass_gates(_declared(repository, model), version, release)
+        artifact = registry.fetch(version)
+        if after is not None:
+            made.findings += _pass_size(_declared(repository, model), version, artifact)
         say(f"copying {version.digest[:19]} to the store")
         store = store_of(places, environment)
-        written = store.put(model, version.digest, registry.fetch(version))
+        written = store.put(model, version.digest, artifact)
         if after is None:
             made.restored = written
             return None
@@ -121,6 +125,18 @@ def _pass_gates(model: ServedModel, version: RegisteredVersion, release: Release
     serving: Mapping[str, float] | None = release.stable.evidence if release else None
     findings = examine(model.gates, version.metrics, serving)
     if not passed(findings):
+        raise GatesRefused(version.model, version.version, findings)
+    return findings
+
+
+def _pass_size(model: ServedModel, version: RegisteredVersion, artifact: Path) -> list[Finding]:
+    sizes = {
+        file.relative_to(artifact).as_posix(): file.stat().st_size
+        for file in artifact.rglob("*")
+        if file.is_file()
+    }
+    findings = fits(model, sizes)
+    if any(not finding.passed for finding in findings):
         raise GatesRefused(version.model, version.version, findings)
     return findings
 

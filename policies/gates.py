@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from infra.declarations.model import Gate
+from infra.declarations.model import Gate, ServedModel
 
 Evidence = Mapping[str, float]
+_MIB = 1 << 20
+LAMBDA_BYTES = 50 * _MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,18 @@ def examine(gates: Iterable[Gate], evidence: Evidence, serving: Evidence | None)
         if serving is not None:
             findings.append(_not_worse(gate, measured, serving.get(gate.metric)))
     return findings
+
+
+def fits(model: ServedModel, sizes: Mapping[str, int]) -> list[Finding]:
+    """Whether Lambda can start the model in time: every cold start brings and loads these bytes. Empty for others.
+
+    `sizes`: file of the artifact -> its bytes.
+    """
+    if model.target != "lambda":
+        return []
+    total = sum(sizes.values())
+    reason = f"the artifact has {total / _MIB:.1f} MiB, and `target: lambda` takes {LAMBDA_BYTES // _MIB}"
+    return [Finding("size", total < LAMBDA_BYTES, reason)]
 
 
 def passed(findings: Iterable[Finding]) -> bool:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.declarations.model import Gate
-from policies.gates import examine, passed
+from infra.declarations.model import Gate, ServedModel
+from policies.gates import LAMBDA_BYTES, examine, fits, passed
 
 ACCURACY = Gate(metric="accuracy", at_least=0.95)
 LOSS = Gate(metric="log_loss", at_most=0.2)
@@ -69,3 +69,27 @@ def test_what_serves_without_the_metric_does_not_stop_a_version_that_has_it():
 def test_what_serves_is_never_replaced_by_less(serving, measured):
     findings = examine([Gate(metric="accuracy", at_least=0.0)], {"accuracy": measured}, {"accuracy": serving})
     assert passed(findings) is (measured >= serving or math.isclose(measured, serving, abs_tol=1e-12))
+
+
+def _model(target: str) -> ServedModel:
+    declared = {
+        "name": "iris",
+        "owner": "flowers",
+        "description": "Which iris it is.",
+        "job": "iris",
+        "gates": [{"metric": "accuracy", "at_least": 0.9}],
+        "objective": {"latency_p95_ms": 20, "availability": 0.999},
+        "target": target,
+    }
+    return ServedModel.model_validate(declared)
+
+
+@pytest.mark.parametrize(("more", "passes"), [(-1, True), (0, False)])
+def test_a_model_behind_lambda_is_small_enough_to_start_cold(more: int, passes: bool) -> None:
+    (found,) = fits(_model("lambda"), {"model.onnx": LAMBDA_BYTES - 1000, "golden.json": 1000 + more})
+    assert found.passed is passes
+    assert found.reason == "the artifact has 50.0 MiB, and `target: lambda` takes 50"
+
+
+def test_a_model_in_the_cluster_may_be_of_any_size() -> None:
+    assert fits(_model("kserve"), {"model.onnx": LAMBDA_BYTES * 100}) == []

@@ -13,6 +13,7 @@ from mainline.promote import promote
 from mainline.rollout import Mode
 from mainline.store import Store
 from mainline.truth import truth
+from policies.gates import Finding
 from tests.mainline.conftest import CODE
 
 
@@ -300,3 +301,12 @@ def test_offline_status_of_a_cluster_shows_what_git_names_and_says_that_it_was_n
     (row,) = status(world.places, "staging", offline=True)["models"]
     assert (row["version"], row["digest"], row["running"]) == (1, world.digests[1], None)
     assert row["commit"] == first.commit
+
+
+def test_a_model_too_large_for_lambda_is_not_promoted_and_nothing_is_stored(world, monkeypatch):
+    monkeypatch.setattr("mainline.promote.fits", lambda model, sizes: [Finding("size", False, "too large")])
+    before = world.remote.resolve("main")
+    with pytest.raises(Refusal, match="iris version 1 is not promoted: too large"):
+        _promote(world, 1)
+    assert world.remote.resolve("main") == before
+    assert Store(f"file://{world.places.store}").problem("iris", world.digests[1]) is not None
