@@ -46,7 +46,7 @@ def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         )
         command = [sys.executable, *words]
         return subprocess.run(
-            command, cwd=job, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=job, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     return _run
