@@ -11,7 +11,7 @@ TEST_GROUPS := $(UP_GROUPS) cluster infra test check
 FLEET_GROUPS := $(TEST_GROUPS) fleet
 ALL_GROUPS := $(FLEET_GROUPS)
 
-.PHONY: help up fleet mlflow down test test-slow test-fleet kind e2e check lock render bench fuzz soak h2spec proto images clean
+.PHONY: help up fleet mlflow down test test-slow test-fleet kind e2e check lock render bench fuzz soak h2spec proto images preview apply _pulumi clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,19 @@ images:  ## both images, by buildah or docker (BASE= pins the base)
 	@for image in v2serve:model-servers training:training-jobs; do \
 	  $(BUILDER) build -f $${image#*:}/Containerfile -t mainline/$${image%%:*}:0.1.0 \
 	    --build-arg REVISION=$(REVISION) $(if $(BASE),--build-arg BASE=$(BASE)) . ; done
+
+preview: _pulumi .venv/test.stamp  ## what `pulumi up` would do, and what the rules say to it (ENV=dev; needs pulumi and an AWS login)
+	@pulumi preview --stack $(ENV) --policy-pack policies --diff
+
+apply: _pulumi .venv/test.stamp  ## `pulumi up` under the same rules: the cloud, Argo CD, the root Application (ENV=dev)
+	@pulumi up --stack $(ENV) --policy-pack policies $(if $(CI),--yes)
+
+_pulumi:
+	@if [ -z "$(ENV)" ]; then echo "make: which environment? write ENV=dev"; exit 1; fi
+	@if [ ! -f "Pulumi.$(ENV).yaml" ]; then echo "make: there is no Pulumi.$(ENV).yaml; ENV is one of:" \
+	  $(patsubst Pulumi.%.yaml,%,$(wildcard Pulumi.*.yaml)); exit 1; fi
+	@if ! command -v pulumi >/dev/null; then echo "make: pulumi is not on PATH; install it (docs/platform.md)," \
+	  "or look at clusters/$(ENV) and 'mainline cost $(ENV)', which need no engine"; exit 1; fi
 
 lock: .venv/uv.stamp  ## solve all groups again into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml $(ALL_GROUPS:%=--group %) --universal --python-version 3.11 \
