@@ -11,6 +11,7 @@ from v2serve.code import BadInput
 from v2serve.explain.plan import Plan
 from v2serve.tensors import Array
 
+_MOST_BYTES = 64 << 20  # of the images that one is made into
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n")
 
 
@@ -49,21 +50,30 @@ def _pixels(row: Array, plan: Plan) -> Hidden:
 
 def _picture(row: bytes, plan: Plan) -> Hidden:
     """The bytes of an image, as PNGs with each cell of the grid in the image's mean colour."""
-    from PIL import Image  # only where images are explained
-
-    try:
-        with Image.open(io.BytesIO(_content(row))) as opened:
-            image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"parameter explain: the image cannot be read: {error}") from None
-    values = np.asarray(image)
+    values = _upright(row, _MOST_BYTES // (3 * (1 + plan.grid**2)))
     mean = values.mean(axis=(0, 1)).round().astype(np.uint8)
     hidden = []
     for down, across in _cells(values.shape[0], values.shape[1], plan.grid):
         changed = values.copy()
         changed[down, across] = mean
-        hidden.append(_png(Image.fromarray(changed)))
-    return Hidden(_objects([_png(image), *hidden]), (plan.grid, plan.grid))
+        hidden.append(_png(changed))
+    return Hidden(_objects([_png(values), *hidden]), (plan.grid, plan.grid))
+
+
+def _upright(row: bytes, most: int) -> Array:
+    """[height, width, 3], turned as Exif says; BadInput above `most` pixels, before they are read."""
+    from PIL import Image, ImageOps  # only where images are explained
+
+    try:
+        with Image.open(io.BytesIO(_content(row)), formats=("JPEG", "PNG")) as opened:
+            width, height = opened.size
+            if width * height > most:
+                raise BadInput(
+                    f"parameter explain: an image of {width}x{height}; at most {most} pixels are explained"
+                )
+            return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"parameter explain: the image cannot be read: {error}") from None
 
 
 def _content(row: bytes) -> bytes:
@@ -71,10 +81,12 @@ def _content(row: bytes) -> bytes:
     return row if row.startswith(_MAGIC) else base64.b64decode(row, validate=True)
 
 
-def _png(image: object) -> bytes:
+def _png(values: Array) -> bytes:
     """Uncompressed: who reads it is in this process."""
+    from PIL import Image
+
     target = io.BytesIO()
-    image.save(target, "PNG", compress_level=0)  # type: ignore[attr-defined]
+    Image.fromarray(values).save(target, "PNG", compress_level=0)
     return target.getvalue()
 
 

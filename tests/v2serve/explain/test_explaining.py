@@ -18,6 +18,8 @@ from tests.v2serve.artifacts import Tensor
 from tests.v2serve.models.examples import asked, loaded, spec, write_coded, write_graph
 from tests.v2serve.servers import Running, running
 from v2serve.artifact import ArtifactError, write_sums
+from v2serve.explain.hidden import hide
+from v2serve.explain.plan import Plan
 
 WEIGHTS = np.array([[1, -1], [2, -2], [0, 0]], np.float32)
 PLAIN: dict[str, Any] = {
@@ -193,6 +195,28 @@ def test_an_image_sent_as_binary_data_is_explained_as_well(seeing: Running) -> N
     text = json.dumps(head).encode()
     reply = seeing.infer(text + raw, **{"Inference-Header-Content-Length": str(len(text))})
     assert reply.json["outputs"][1]["data"] == [150, 0, 0, 0]
+
+
+def test_an_image_that_would_fill_the_memory_is_refused_by_its_header(seeing: Running) -> None:
+    target = io.BytesIO()
+    Image.new("L", (3000, 2000)).save(target, "PNG")
+    told = asked("image", "BYTES", [1], [base64.b64encode(target.getvalue()).decode()])
+    reply = seeing.infer({"inputs": [told], "parameters": {"explain": True}})
+    assert reply.status == 400
+    assert reply.error == "parameter explain: an image of 3000x2000; at most 4473924 pixels are explained"
+
+
+def test_what_exif_turns_is_explained_as_a_person_sees_it() -> None:
+    values = np.zeros((4, 8), np.uint8)
+    values[:, :4] = 255
+    target = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: what is stored lying stands upright
+    Image.fromarray(values).save(target, "PNG", exif=exif)
+    plan = Plan("occlusion", ("image",), "y", grid=2)
+    first = np.asarray(Image.open(io.BytesIO(hide(target.getvalue(), plan).rows[0])))
+    assert first.shape == (8, 4, 3)
+    assert first[:4].min() == 255
 
 
 def test_values_of_an_image_are_hidden_in_its_mean_colour(tmp_path: Path) -> None:
