@@ -1,11 +1,15 @@
 """Every model that the embedded environment serves: its bar and what it reaches, its size, its speed on one core."""
 
 import argparse
+import base64
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from PIL import Image, UnidentifiedImageError
 
 from benchmarks.load import Load, Plan, http_message, load
 from benchmarks.servers import running
@@ -133,11 +137,31 @@ def _row(released: Released, rate: int, offered: Load, most: Load, ready: float,
 
 
 def _message(released: Released) -> bytes:
-    """The first row of the first golden request, as JSON."""
+    """The first row of the first golden request: JSON, but for images, which go as JPEG in binary data."""
     golden = json.loads((released.folder / "golden.json").read_text("utf-8"))
     request = (golden[0] if isinstance(golden, list) else golden)["request"]
-    body = json.dumps({**request, "inputs": [_first_row(tensor) for tensor in request["inputs"]]}).encode()
-    return http_message(f"/v2/models/{released.name}/infer", body, content_type="application/json")
+    tensors = [_first_row(tensor) for tensor in request["inputs"]]
+    path = f"/v2/models/{released.name}/infer"
+    image = _jpeg(tensors[0]["data"][0]) if tensors[0]["datatype"] == "BYTES" else None
+    if image is None:
+        body = json.dumps({**request, "inputs": tensors}).encode()
+        return http_message(path, body, content_type="application/json")
+    raw = len(image).to_bytes(4, "little") + image
+    told = {key: tensors[0][key] for key in ("name", "datatype", "shape")}
+    head = json.dumps({"inputs": [{**told, "parameters": {"binary_data_size": len(raw)}}]}).encode()
+    kind, length = "application/octet-stream", str(len(head))
+    return http_message(path, head + raw, content_type=kind, inference_header_content_length=length)
+
+
+def _jpeg(text: str) -> bytes | None:
+    """The image of a golden request, which is JSON and so has it in base64, as a camera would send it."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as image:
+            target = io.BytesIO()
+            image.convert("RGB").save(target, "JPEG", quality=90)
+            return target.getvalue()
+    except (ValueError, UnidentifiedImageError):
+        return None
 
 
 def _first_row(tensor: dict[str, Any]) -> dict[str, Any]:
