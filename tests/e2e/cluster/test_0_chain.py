@@ -9,6 +9,7 @@ import mlflow
 import pytest
 import yaml
 
+from infra.declarations.environment import Images
 from infra.declarations.release import Candidate, Header, Release, dump_release, release_path
 from infra.declarations.repository import load
 from infra.declarations.tree import read_tree
@@ -121,10 +122,11 @@ def _without_store(text: str) -> str:
 def _everything(release: Release) -> dict[str, list[Item]]:
     """What this repository renders for each environment, with this release of every model.
 
-    From this cluster's store, because its policies let no other in.
+    From this cluster's store and of its images, because its policies let no others in.
     """
+    here = f"config:\n  mainline:store: s3://models\n  mainline:images: {Images().model_dump_json()}"
     tree = {
-        path: re.sub(r"^config:$", "config:\n  mainline:store: s3://models", _without_store(text), flags=re.M)
+        path: re.sub(r"^config:$", here, _without_store(text), flags=re.M)
         for path, text in read_tree(ROOT).items()
     }
     for env, model in product(load(tree).environments, load(tree).models):
