@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import queue
 import struct
@@ -44,12 +45,15 @@ def event(path: str, body: Any = None, method: str | None = None, **headers: str
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     events: ClassVar[queue.Queue[Any]]
     said: ClassVar[queue.Queue[tuple[str, Any]]]
 
     def do_GET(self) -> None:
         assert self.path == "/2018-06-01/runtime/invocation/next"
-        self._send(self.events.get(), {"Lambda-Runtime-Aws-Request-Id": "id-1"})
+        event = self.events.get()
+        with contextlib.suppress(ConnectionError):  # the function has ended
+            self._send(event, {"Lambda-Runtime-Aws-Request-Id": "id-1"})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
