@@ -37,7 +37,7 @@ def _said(kube: Kube, item: Item) -> str:
     except ApiException as refused:
         if refused.status not in (403, 422):
             raise
-        return str(json.loads(refused.body)["message"])
+        return str(json.loads(refused.body or "{}")["message"])
     return ""
 
 
