@@ -12,7 +12,6 @@ from infra.manifests import names
 Values = dict[str, Any]
 
 STORAGE_CLASS = "gp3"
-PROMETHEUS = "http://part-prometheus-prometheus.monitoring.svc:9090"
 _LOKI = "http://loki.monitoring.svc:3100"
 _TEMPO = "tempo.monitoring.svc:4317"
 _KEEP_DAYS = 14  # of metrics, logs and traces in the cluster
