@@ -110,7 +110,7 @@ PARTS: dict[PartName, Part] = {
     ),
     # What needs those.
     "kserve": Part(
-        Chart(_KSERVE, "kserve", "v0.20.0"),
+        Chart(_KSERVE, "kserve-resources", "v0.20.0"),
         "kserve",
         -10,
         needs=("cert-manager", "gateway-api", "kserve-crd"),

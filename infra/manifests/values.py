@@ -84,8 +84,7 @@ def _kserve(_: Environment) -> Values:
                 "deploymentMode": "Standard",
                 "gateway": {"disableIngressCreation": True, "disableIstioVirtualHost": True},
                 "resources": resources("100m", "300Mi"),
-            },
-            "servingruntime": {"enabled": False},
+            }
         }
     }
 
