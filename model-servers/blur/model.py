@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from v2serve.pipeline import BadInput
 
@@ -24,10 +24,12 @@ MAX_BYTES = 4 << 20
 MAX_PIXELS = 12_000_000  # of all images of a request together, by their headers: 4000 x 3000
 MAX_EXPLAINED = 700_000  # of one image: it is asked about 17 times together, as PNGs of three bytes a pixel
 MIN_SIDE = 64
+MAX_SCANS = 64  # of a progressive JPEG; cameras write 10, and each goes over all pixels again
 SHORT_SIDE = 640
 MIDDLE = 512
 SCALES = 3
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+SCAN = b"\xff\xda"  # never among the coded pixels
 BASE64 = (b"/9j/", b"iVBORw0KGgo")  # how these two begin where JSON had to carry them
 FLOOR = np.float32(0.01)  # of energies in grey levels squared: flat areas have a logarithm, too
 AXES_SWAPPED = (5, 6, 7, 8)  # of EXIF orientation; mirrors and half turns leave the features as they are
@@ -72,6 +74,8 @@ def _opened(content: bytes, where: str) -> Image.Image:
     except Exception as error:  # Pillow has no one error for a broken header
         raise BadInput(f"{where}: its header cannot be read ({_reason(error)}); send a JPEG or PNG") from None
     _check_header(image, where)
+    if image.format == "JPEG" and (scans := content.count(SCAN)) > MAX_SCANS:
+        raise BadInput(f"{where}: a JPEG of {scans} scans; at most {MAX_SCANS} are taken, save it again")
     return image
 
 
@@ -85,7 +89,9 @@ def _raw(content: bytes, where: str) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except binascii.Error as error:
-        raise BadInput(f"{where}: begins as base64 of an image, but is not ({error})") from None
+        raise BadInput(
+            f"{where}: begins as base64 of an image, but is not ({error}); send it without line breaks"
+        ) from None
 
 
 def _check_header(image: Image.Image, where: str) -> None:
@@ -228,4 +234,5 @@ def _size(image: Image.Image) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:100]}"
+    told = "not one that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)[:100]
+    return f"{type(error).__name__}: {told}"

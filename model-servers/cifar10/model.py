@@ -22,7 +22,9 @@ LARGEST_FILE = 1 << 20  # bytes
 MOST_FILES = 64
 MOST_PIXELS = 8 << 20  # of all files of a request
 MOST_IMAGES = 1024
+MOST_SCANS = 64  # of a progressive JPEG; cameras write 10, and each goes over all pixels again
 MODES = ("RGB", "L")
+_SCAN = b"\xff\xda"  # never among the coded pixels
 _BASE64 = (b"/9j/", b"iVBORw0KGgo")  # how JPEG and PNG begin in base64
 _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -107,6 +109,8 @@ def _opened(place: int, content: bytes) -> Image.Image:
         raise _bad(
             place, f"mode {image.mode}; 8-bit RGB or grey (L) is taken, without transparency or palette"
         )
+    if image.format == "JPEG" and (scans := content.count(_SCAN)) > MOST_SCANS:
+        raise _bad(place, f"a JPEG of {scans} scans; at most {MOST_SCANS} are taken: save it again")
     if getattr(image, "n_frames", 1) != 1:
         raise _bad(place, f"{image.n_frames} frames; one is taken")
     return image
@@ -125,7 +129,9 @@ def _binary(place: int, content: bytes) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except binascii.Error:
-        raise _bad(place, "begins as base64 of an image and is not base64 to its end") from None
+        raise _bad(
+            place, "begins as base64 of an image and is not base64 to its end; send it without line breaks"
+        ) from None
 
 
 def _pixels(place: int, image: Image.Image) -> np.ndarray:

@@ -199,6 +199,12 @@ def test_the_likeliest_class_is_named(served: ModuleType) -> None:
     assert found["probabilities"] is answer
 
 
+def rescanned(times: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: a few bytes each, and each goes over all pixels."""
+    whole = saved(Image.new("L", (32, 32)), "JPEG", progressive=True)
+    return whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * times + whole[-2:]
+
+
 GOOD = encoded(picture(0, DRAW))
 NAN = np.full((1, 3, 32, 32), np.nan, np.float32)
 
@@ -222,7 +228,10 @@ NAN = np.full((1, 3, 32, 32), np.nan, np.float32)
         (files(b"GIF89a" + bytes(100)), "element 0: not a JPEG or PNG file"),
         (files(saved(Image.new("RGB", (32, 32)), "GIF")), "element 0: not a JPEG or PNG file"),
         (files(GOOD[:-60]), "element 0: cannot be decoded: "),
-        (files(b"/9j/4AAQ$$$"), "element 0: begins as base64 of an image and is not base64 to its end"),
+        (
+            files(b"/9j/4AAQ$$$"),
+            "begins as base64 of an image and is not base64 to its end; send it without",
+        ),
         (files(bytes((1 << 20) + 1)), "element 0: 1048577 bytes; at most 1048576 are taken"),
         (files(claimed(60_000, 60_000)), "element 0: far too many pixels; sides from 32 to 2048 are taken"),
         (files(claimed(9000, 9000)), "element 0: 9000x9000 pixels; sides from 32 to 2048 are taken"),
@@ -232,6 +241,7 @@ NAN = np.full((1, 3, 32, 32), np.nan, np.float32)
         (files(*[saved(Image.new("RGB", (2048, 2048)))] * 3), "more than 8388608 pixels in one request"),
         (files(saved(Image.new("I;16", (32, 32)))), "element 0: mode I;16; 8-bit RGB or grey (L) is taken"),
         (files(saved(Image.new("RGBA", (32, 32)))), "element 0: mode RGBA;"),
+        (files(rescanned(64)), "element 0: a JPEG of 70 scans; at most 64 are taken: save it again"),
         (files(saved(Image.new("CMYK", (32, 32)), "JPEG")), "element 0: mode CMYK;"),
         (
             files(

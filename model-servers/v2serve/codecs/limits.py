@@ -12,7 +12,7 @@ class TensorLimits(NamedTuple):
 
     elements: int = 1 << 24  # of all inputs together
     rank: int = 16
-    text_bytes: int = 1 << 20  # one element of BYTES
+    text_bytes: int = 4 << 20  # one element of BYTES: a photograph of a camera, which fills a body
     tensors: int = 256  # inputs, and outputs that are asked for
     parameters: int = 64  # of the request, of an input or of an output
     parameter_chars: int = 4096  # keys and texts of one such set together

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from time import perf_counter
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class Explainer:
             self._shapley = Shapley(np.array(plan.background, DTYPES[self._inputs[0].datatype]))
         self._cost, self._shape = self._sizes()
         self._most = MOST_ASKED // self._cost  # rows of a request
+        self._seconds = inf  # of a request, once rehearsed
 
     def _sizes(self) -> tuple[int, tuple[int, ...]]:
         """Runs that a row needs, and the shape of its explanation; () where it depends on the row."""
@@ -73,6 +75,7 @@ class Explainer:
 
     def rehearse(self, calls: Sequence[Call], seconds: float) -> None:
         """Explain the first row of a golden request; from then on take as many rows as fit into so many seconds."""
+        self._seconds = seconds
         for call in calls:
             if any(name in call.feeds and len(call.feeds[name]) for name in self._plan.inputs):
                 begin = perf_counter()
@@ -85,10 +88,23 @@ class Explainer:
         """The answer, and behind it what explains it; `call.wanted` says so from then on."""
         arrays = self._pipeline.run(call)
         given = self._given(call)
-        explained = [self._explain(call, given, row) for row in range(call.feeds[given.name].shape[0])]
-        made = _joined(explained, self._shape)
+        made = _joined(self._rows_explained(call, given), self._shape)
         call.wanted = [*call.wanted, *(spec for spec, _ in made)]
         return [*arrays, *(array for _, array in made)]
+
+    def _rows_explained(self, call: Call, given: TensorSpec) -> list[_Explained]:
+        """Row by row; Refusal 400 once the time is spent, for rows may be larger than those of golden requests."""
+        begin, count = perf_counter(), call.feeds[given.name].shape[0]
+        explained: list[_Explained] = []
+        for row in range(count):
+            if (spent := perf_counter() - begin) > self._seconds:
+                raise Refusal(
+                    400,
+                    f"parameter {PARAMETER}: {row} of {count} rows took {spent:.1f} s;"
+                    f" send at most {row} of this size",
+                )
+            explained.append(self._explain(call, given, row))
+        return explained
 
     def _given(self, call: Call) -> TensorSpec:
         for spec in self._inputs:

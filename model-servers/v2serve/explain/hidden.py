@@ -31,8 +31,8 @@ def hide(row: Any, plan: Plan) -> Hidden:
 
 
 def _words(row: bytes, plan: Plan) -> Hidden:
-    """Without each word in turn: of the first `plan.words`, split at white space."""
-    parts = row.split()
+    """Without each word in turn: of the first `plan.words`, split at white space, that of Unicode too."""
+    parts = [word.encode(errors="surrogateescape") for word in row.decode(errors="surrogateescape").split()]
     weighed = parts[: plan.words]
     # A text of one word has nothing left without it, and models refuse empty texts: a dot stands for nothing.
     shorter = [b" ".join(parts[:at] + parts[at + 1 :]) or b"." for at in range(len(weighed))]
@@ -71,7 +71,10 @@ def _upright(row: bytes, most: int) -> Array:
                 raise BadInput(
                     f"parameter explain: an image of {width}x{height}; at most {most} pixels are explained"
                 )
-            return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+            upright = ImageOps.exif_transpose(opened)
+            if upright.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+                upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
+            return np.asarray(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(f"parameter explain: the image cannot be read: {error}") from None
 

@@ -18,8 +18,13 @@ from tests.v2serve.artifacts import Tensor
 from tests.v2serve.models.examples import asked, loaded, spec, write_coded, write_graph
 from tests.v2serve.servers import Running, running
 from v2serve.artifact import ArtifactError, write_sums
+from v2serve.call import Call
+from v2serve.explain.explainer import Explainer
 from v2serve.explain.hidden import hide
-from v2serve.explain.plan import Plan
+from v2serve.explain.plan import Plan, load_plan
+from v2serve.model import Runtime
+from v2serve.pipeline import load_pipeline
+from v2serve.protocol import Refusal
 
 WEIGHTS = np.array([[1, -1], [2, -2], [0, 0]], np.float32)
 PLAIN: dict[str, Any] = {
@@ -38,6 +43,9 @@ def preprocess(inputs, parameters):
     shares = [text.split().count(b"good") / len(text.split()) for text in inputs["text"]]
     return {"x": np.array(shares, np.float32)}
 '''
+
+SLOW = "    import time\n\n    time.sleep(len(inputs['text'][0]) / 1000)\n    shares"
+SLOW_CODE = WORDS_CODE.replace("    shares", SLOW)
 
 IMAGE_CODE = '''
 """The brightness of the upper left quarter, of images of 8x8, as bytes or in base64."""
@@ -160,6 +168,36 @@ def test_words_weigh_as_much_as_the_answer_falls_without_them(tmp_path: Path) ->
     np.testing.assert_allclose(outputs["explanation_base"]["data"], [0.5, 0.5], atol=1e-6)
 
 
+def test_rows_that_are_larger_than_golden_ones_are_refused_when_their_time_is_spent(tmp_path: Path) -> None:
+    coded(tmp_path, SLOW_CODE, "text", ("good bad", 0.5), {"kind": "words", "words": 3})
+    pipeline = load_pipeline(tmp_path, "slow", Runtime())
+    plan = load_plan(tmp_path, pipeline.contract)
+    assert plan is not None
+    explainer = Explainer(pipeline, plan)
+    explainer.rehearse([Call({"text": np.array([b"good bad"], object)}, [])], 0.15)
+    large = np.array([b"good " * 20] * 50, object)  # 0.1 s a row
+    with pytest.raises(
+        Refusal, match=r"explain: [12] of 50 rows took 0\.\d s; send at most [12] of this size"
+    ):
+        explainer.run(Call({"text": large}, list(pipeline.contract.outputs)))
+
+
+def test_words_are_split_at_the_white_space_of_unicode_so_that_no_text_is_left_empty() -> None:
+    hidden = hide("good\u00a0bad \u3000".encode(), Plan("words", ("text",), "y"))
+    assert hidden.words == (b"good", b"bad")
+    assert hidden.rows.tolist()[1:] == [b"bad", b"good"]
+    assert hide(b"\xff good", Plan("words", ("text",), "y")).words == (b"\xff", b"good")
+
+
+def test_sixteen_bits_are_explained_by_their_upper_half() -> None:
+    target = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 40 << 8, np.uint16)).save(target, "PNG")
+    first = Image.open(
+        io.BytesIO(hide(target.getvalue(), Plan("occlusion", ("image",), "y", grid=2)).rows[0])
+    )
+    assert first.getpixel((0, 0)) == (40, 40, 40)
+
+
 def picture() -> bytes:
     """8x8, of 200 in the upper left quarter and 0 elsewhere: 50 in the mean."""
     values = np.zeros((8, 8), np.uint8)
@@ -204,6 +242,12 @@ def test_an_image_that_would_fill_the_memory_is_refused_by_its_header(seeing: Ru
     reply = seeing.infer({"inputs": [told], "parameters": {"explain": True}})
     assert reply.status == 400
     assert reply.error == "parameter explain: an image of 3000x2000; at most 4473924 pixels are explained"
+
+
+def test_a_file_may_be_nearly_as_large_as_a_body(seeing: Running) -> None:
+    large = picture() + bytes(2_900_000)  # what follows the end of a PNG is ignored
+    told = asked("image", "BYTES", [1], [base64.b64encode(large).decode()])
+    assert seeing.infer({"inputs": [told]}).json["outputs"][0]["data"] == [200]
 
 
 def test_what_exif_turns_is_explained_as_a_person_sees_it() -> None:
