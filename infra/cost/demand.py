@@ -38,12 +38,19 @@ class Served:
 
 def served(repository: Repository, environment: Environment) -> Iterator[Served]:
     """Models with a release in the environment that machines serve."""
-    for (name, env), release in sorted(repository.releases.items()):
-        model = repository.models[name]
-        if env == environment.name and not by_function(model, environment):
-            ranges = [replicas(model, environment, role) for role in release.versions]
+    for model in released(repository, environment):
+        if not by_function(model, environment):
+            versions = repository.releases[model.name, environment.name].versions
+            ranges = [replicas(model, environment, role) for role in versions]
             low, high = sum(one.min for one in ranges), sum(one.max for one in ranges)
-            yield Served(name, model.owner, _server(model, environment), low, high)
+            yield Served(model.name, model.owner, _server(model, environment), low, high)
+
+
+def released(repository: Repository, environment: Environment) -> Iterator[ServedModel]:
+    """Models with a release in the environment, by name, whatever serves them."""
+    for name, env in sorted(repository.releases):
+        if env == environment.name:
+            yield repository.models[name]
 
 
 def _server(model: ServedModel, environment: Environment) -> Pod:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from infra.cost import fixed, jobs, machines
+from infra.cost import fixed, functions, jobs, machines
 from infra.cost.bill import Bill, Line, Money, grouped, ranged
 from infra.cost.book import Assumptions, Book
-from infra.cost.demand import Served, served
+from infra.cost.demand import Served, released, served
 from infra.cost.setting import Setting
 from infra.declarations.cloud import Budget
 from infra.declarations.errors import DeclarationError, unknown
+from infra.declarations.model import ServedModel, by_function
 from infra.declarations.repository import Repository
 
 
@@ -24,21 +25,22 @@ def bill(repository: Repository, env: str, book: Book | None, assumed: Assumptio
         fix = f"add infra/prices/aws-{region}-<date>.yaml"
         raise DeclarationError([f"Pulumi.{env}.yaml: cloud.region: no price book for {region!r}; {fix}"])
     at = Setting(env, environment.cloud, book, assumed)
-    models = list(served(repository, environment))
+    models, every = list(served(repository, environment)), list(released(repository, environment))
     lines = (
         *fixed.lines(at),
         *machines.lines(at, models),
+        *functions.lines(at, [model for model in every if by_function(model, environment)]),
         *jobs.lines(at, repository),
-        *_storage(at, repository, models),
+        *_storage(at, repository, every),
     )
     return Bill(env, lines, tuple(_notes(at, repository, models)))
 
 
-def _storage(at: Setting, repository: Repository, models: Sequence[Served]) -> Iterator[Line]:
+def _storage(at: Setting, repository: Repository, models: Sequence[ServedModel]) -> Iterator[Line]:
     """Artifacts of released models, and the data of jobs that run."""
     price = at.book.objects.gb_month
     for one in models:
-        yield Line("data", "artifacts", one.team, ranged(at.assumed.release_gb, price), one.model)
+        yield Line("data", "artifacts", one.owner, ranged(at.assumed.release_gb, price), one.name)
     for job in jobs.training(repository, at.env):
         yield Line("data", f"data of {job.name}", job.owner, ranged(at.assumed.data_gb, price), job.model)
 

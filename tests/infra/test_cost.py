@@ -12,12 +12,14 @@ from infra.declarations.errors import DeclarationError
 from infra.declarations.repository import load
 from infra.declarations.tree import read_tree
 from mainline.cost import priced, read_prices
-from tests.infra.prices import ASSUMED, BOOK, assumed, book
+from tests.infra.prices import ASSUMED, BOOK, NOTHING, assumed, book
 from tests.infra.samples import JOB, MODEL, RELEASES, STACK, edited, tree
 from tests.repository.tracked import ROOT
 
 POOLS = "pools: {main: {instances: [m7i.large], nodes: {max: 4}}}"
 TRAINS = f"{STACK}  mainline:trains: true\n"
+SERVER = f"111111111111.dkr.ecr.eu-central-1.amazonaws.com/mainline/v2serve@{'sha256:' + 'e' * 64}"
+OWN_IMAGE = f"{STACK}  mainline:images: {{v2serve: '{SERVER}'}}\n"  # functions run no other
 
 
 def _repository(stack=STACK, release="direct", model=MODEL, job=JOB):
@@ -83,6 +85,52 @@ def test_more_replicas_cost_more_in_the_busiest_month():
 def test_a_canary_runs_two_versions_and_costs_both():
     once, twice = _bill(), _bill(release="canary")
     assert _line(twice, "servers").max == pytest.approx(2 * _line(once, "servers").max)
+
+
+def _function(told=None, release="direct", **fields):
+    sizes = ", ".join(f"{name}: {value}" for name, value in fields.items())
+    model = f"{MODEL}target: lambda\nfunction: {{{sizes}}}\n"
+    return _bill(stack=OWN_IMAGE, model=model, release=release, told=told)
+
+
+def test_calls_of_a_function_cost_each_and_by_the_memory_for_as_long_as_they_take():
+    """None; a million of 0.02 s with 2 GB are $1 and 40,000 GB-seconds; ten of 0.1 s are $10 and 2,000,000."""
+    found = _function(memory=2048)
+    _near(_line(found, "calls of its function"), 0, 1 + 400, 10 + 20_000)
+    _near(_line(found, "HTTP API"), 0, 1, 10)
+
+
+def test_instances_that_are_kept_started_cost_their_memory_all_month():
+    """Three of half a GB in 100 hours: 540,000 GB-seconds."""
+    _near(_line(_function(memory=512, provisioned=3), "instances kept started"), *(3 * [540]))
+    assert "instances kept started" not in {line.what for line in _function().lines}
+
+
+def test_no_more_calls_are_paid_than_the_ceiling_s_instances_answer():
+    """One instance has 360,000 seconds: 3,600,000 calls of 0.1 s, though 10 million come to the HTTP API."""
+    found = _function(memory=1024, ceiling=1)
+    assert _line(found, "calls of its function").max == pytest.approx(3.6 + 3600)
+    assert _line(found, "HTTP API").max == pytest.approx(10)
+
+
+def test_calls_that_take_no_time_cost_only_their_number():
+    told = assumed(edited(ASSUMED, "{min: 0.01, typical: 0.02, max: 0.1}", NOTHING))
+    _near(_line(_function(told), "calls of its function"), 0, 1, 10)
+
+
+def test_a_model_behind_lambda_takes_no_machine_and_its_team_pays_for_calls_and_artifacts():
+    found = _function()
+    lines = [(line.what, line.team) for line in found.lines if line.model == "iris"]
+    assert lines == [(what, "flowers") for what in ("calls of its function", "HTTP API", "artifacts")]
+    assert "servers" not in {line.what for line in found.lines}
+
+
+def test_a_canary_shares_the_calls_of_a_function_and_costs_no_more():
+    assert _function(release="canary").total == _function().total
+
+
+def test_a_function_without_a_release_costs_nothing():
+    assert [line for line in _function(release=None).lines if line.model] == []
 
 
 def test_a_model_without_a_release_costs_nothing():

@@ -14,6 +14,7 @@ from tests.infra.cloud.graph import ENVIRONMENTS, ROOT, Graph, fleet, graph, own
 _ARN = re.compile(r"arn:aws:[a-z0-9-]*:[a-z0-9-]*:[0-9]*:[-A-Za-z0-9_/:.*]+")
 _BUCKET = re.compile(r"s3://([a-z0-9][-a-z0-9.]+)")
 _IMAGE = re.compile(r"[0-9]{12}\.dkr\.ecr\.[-a-z0-9]+\.amazonaws\.com/([-a-z0-9/]+)")
+_OURS = re.compile(r"(?m)image: ['\"]?([^ '\"]*/)?mainline/([-a-z0-9]+)[:@]")
 _NAME = re.compile(r"\bmainline-(?:dev|staging|prod)-(?!state)[a-z0-9-]+")
 # Objects of Kubernetes whose names look like those in AWS; their own file names say so.
 _OBJECT = re.compile(r"(?m)^\s*(?:- )?(?:name|path): .*$")
@@ -50,6 +51,18 @@ def test_committed_manifests_call_nothing_else_either(env: str) -> None:
     for file in (ROOT / "clusters" / env).rglob("*.yaml"):
         text = file.read_text()
         assert set(_ARN.findall(text)) | set(_BUCKET.findall(text)) | set(_IMAGE.findall(text)) <= names, file
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_each_of_our_images_has_a_repository_and_manifests_take_it_from_their_own_account(env: str) -> None:
+    cloud, ours = fleet(0).environments[env].cloud, {"v2serve", "training", "training-fleet"}
+    assert cloud is not None
+    assert {made.inputs["name"] for made in own(env).of("ecr.Repository")} == {
+        f"mainline/{one}" for one in ours
+    }
+    trees = [file.read_text() for file in (ROOT / "clusters" / env).rglob("*.yaml")]
+    named = {found for text in trees for found in _OURS.findall(text)}
+    assert named == {(f"{naming.image_host(cloud)}/", one) for one in ours}
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
