@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -282,6 +283,32 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, monkeypatch: pyte
         (job / "data/test.parquet").unlink()
         with pytest.raises(TrainError, match=r"data/test.parquet is missing: python -m trainkit fetch \."):
             get("validate").validate()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "reason"),
+    [
+        ("train", "ridge", 0.0, "train.ridge is 0; write a number above 0"),
+        ("train", "softness", -3.0, "train.softness is -3; write a number above 0"),
+        ("evaluate", "folds", 1, "evaluate.folds is 1; write 2 to 24"),
+        ("evaluate", "folds", 25, "evaluate.folds is 25; write 2 to 24"),
+    ],
+)
+def test_parameters_that_fit_nothing_are_refused(
+    made: tuple[Path, Pipeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    section: str,
+    name: str,
+    value: float,
+    reason: str,
+) -> None:
+    job = miniature(job_alone(tmp_path, "blur"))
+    shutil.copytree(made[0] / "work", job / "work")
+    with_params(job, **{section: {name: value}})
+    monkeypatch.chdir(job)
+    with modules_of("blur") as get, pytest.raises(TrainError, match=reason):
+        getattr(get(section), section)()
 
 
 def test_a_refused_stage_prints_one_line(tmp_path: Path, run: Run) -> None:

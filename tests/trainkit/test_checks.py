@@ -154,6 +154,22 @@ def test_distinct_rows_cannot_leak_however_they_are_split() -> None:
     assert [leaked_rows(distinct, split) for split in repeated_folds(distinct, 5, 3, 0)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("folds", "repeats", "reason"),
+    [
+        (1, 3, r"evaluate\.folds is 1; write 2 to 20$"),
+        (21, 3, r"evaluate\.folds is 21; write 2 to 20$"),
+        (5, 0, r"evaluate\.repeats is 0; write 1 or more$"),
+    ],
+)
+def test_folds_that_leave_nothing_to_learn_or_to_test_are_refused(
+    folds: int, repeats: int, reason: str
+) -> None:
+    labels = ["no"] * 20 + ["yes"] * 40
+    with pytest.raises(TrainError, match=reason):
+        repeated_folds(table([[float(row), 0.0] for row in range(60)], labels), folds, repeats, 0)
+
+
 def test_reference_shares_of_each_feature_sum_to_one() -> None:
     found = reference(good_table(), SCHEMA)
     assert [feature["name"] for feature in found["features"]] == ["length", "width"]

@@ -109,6 +109,11 @@ def test_parameters_come_typed(tmp_path: Path) -> None:
         ("train: {trees: many, rate: 1, shuffle: true}", "train.trees is 'many'; write a value of type int"),
         ("train: {trees: true, rate: 1, shuffle: true}", "train.trees is True; write a value of type int"),
         ("train: {trees: 2.5, rate: 1, shuffle: true}", "train.trees is 2.5; write a value of type int"),
+        ("train: {trees: 3, rate: .nan, shuffle: true}", "train.rate is nan; write a number that is finite"),
+        (
+            "train: {trees: 3, rate: -.inf, shuffle: true}",
+            "train.rate is -inf; write a number that is finite",
+        ),
         ("trian: {trees: 3}", "trian is not a stage; known: validate, train, evaluate, export"),
         ("train: 3", "train is 3; write parameters under it"),
         ("- train", "must be a mapping of stages to parameters"),
@@ -118,6 +123,18 @@ def test_a_wrong_parameter_is_refused_by_name(tmp_path: Path, text: str, reason:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(TrainError, match=re.escape(reason)):
         read_params("train", TrainParams, tmp_path)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    golden_seed: int
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "params.yaml").write_text(f"export: {{golden_seed: {seed}}}", encoding="utf-8")
+    with pytest.raises(TrainError, match=f"export.golden_seed is {seed}; write 0 to 4294967295"):
+        read_params("export", Drawn, tmp_path)
 
 
 def test_a_variant_is_advanced_or_baseline() -> None:

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from trainkit.documents import rounded, write_json
 from trainkit.params import read_params
 from trainkit.scores import roc_auc, wilson
+from trainkit.splits import check_folds
 from trainkit.stage import METRICS, load_model, run_stage
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ def _cross_validated(
     points: NDArray[np.float32], labels: NDArray[np.int8], scenes: NDArray[np.int16]
 ) -> float:
     params, plan = read_params("train", TrainParams), read_params("evaluate", Evaluation)
+    check_folds(plan.folds, len(np.unique(scenes)))
     folds = StratifiedGroupKFold(plan.folds, shuffle=True, random_state=plan.seed)
     hits = np.zeros(len(labels), bool)
     for train, held in folds.split(points, labels, scenes):

@@ -61,6 +61,9 @@ def fitted(params: TrainParams, features: NDArray[np.float32], labels: NDArray[n
         raise TrainError(f"params.yaml: train.variant is {params.variant!r}; known: {', '.join(VARIANTS)}")
     if params.variant == "baseline":
         return threshold(features, labels)
+    for name, value in (("ridge", params.ridge), ("softness", params.softness)):
+        if value <= 0:
+            raise TrainError(f"params.yaml: train.{name} is {value:g}; write a number above 0")
     return _advanced(params, features.astype(np.float64), labels)
 
 

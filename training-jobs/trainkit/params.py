@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 from trainkit.errors import TrainError
 from trainkit.job import read_yaml
 
+LARGEST_SEED = (1 << 32) - 1  # what every generator takes
 SECTIONS = ("validate", "train", "evaluate", "export")
 VARIANTS = ("advanced", "baseline")
 Section = TypeVar("Section")
@@ -62,4 +64,8 @@ def _typed(section: str, name: str, value: Any, kind: Any) -> Any:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TrainError(f"params.yaml: {section}.{name} is {value!r}; write a value of type {kind.__name__}")
+    if kind is float and not isfinite(value):
+        raise TrainError(f"params.yaml: {section}.{name} is {value}; write a number that is finite")
+    if name.endswith("seed") and not 0 <= value <= LARGEST_SEED:
+        raise TrainError(f"params.yaml: {section}.{name} is {value}; write 0 to {LARGEST_SEED}")
     return value

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from trainkit.errors import TrainError
 from trainkit.table import Table
 
 Rows = NDArray[np.intp]
@@ -19,8 +20,17 @@ def stratified_folds(table: Table, folds: int, seed: int) -> list[Fold]:
     return [(np.flatnonzero(home != fold), np.flatnonzero(home == fold)) for fold in range(folds)]
 
 
+def check_folds(folds: int, most: int) -> None:
+    """`most`: rows of the smallest class, or groups; TrainError unless each fold gets one."""
+    if not 2 <= folds <= most:
+        raise TrainError(f"params.yaml: evaluate.folds is {folds}; write 2 to {most}")
+
+
 def repeated_folds(table: Table, folds: int, repeats: int, seed: int) -> list[list[Fold]]:
     """`repeats` independent splits: the mean over them depends little on how rows happened to fall."""
+    check_folds(folds, int(np.unique(table.labels, return_counts=True)[1].min()))
+    if repeats < 1:
+        raise TrainError(f"params.yaml: evaluate.repeats is {repeats}; write 1 or more")
     return [stratified_folds(table, folds, seed + repeat) for repeat in range(repeats)]
 
 

@@ -21,6 +21,10 @@ def run_stage(work: Callable[[], str]) -> None:
         print(f"{Path.cwd().name} {name}: {work()}", flush=True)  # noqa: T201 - what the person watches
     except TrainError as error:
         sys.exit(f"{PREFIX}{error}")
+    except ValueError as error:
+        if type(error).__name__ != "InvalidParameterError":  # scikit-learn names its parameter and the range
+            raise
+        sys.exit(f"{PREFIX}params.yaml: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
