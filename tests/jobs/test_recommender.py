@@ -229,6 +229,30 @@ def test_parameters_that_make_no_model_are_refused(
     assert str(refused.value) == f"params.yaml: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"test_share": 1.0}, "evaluate.test_share is 1.0; write a share between 0 and 1"),
+        ({"top": 0}, "evaluate.top is 0; write a number above 0"),
+        ({"stranger_every": 1}, "evaluate.stranger_every is 1; write 2 or more"),
+        ({"als_iterations": -1}, "evaluate.als_iterations is -1; write a number above 0"),
+    ],
+)
+def test_an_evaluation_that_measures_nothing_is_refused(
+    tmp_path: Path,
+    imported: Import,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, object],
+    reason: str,
+) -> None:
+    job = miniature(job_alone(tmp_path, "recommender"))
+    with_params(job, evaluate=values)
+    monkeypatch.chdir(job)
+    with pytest.raises(TrainError) as refused:
+        imported("plan").evaluation()
+    assert reason in str(refused.value)
+
+
 def test_ndcg_and_recall_are_those_of_a_list_worked_out_by_hand(imported: Import) -> None:
     quality = imported("ranking").quality(
         np.array([[1, 2, 3], [4, 5, 6]]), [frozenset({1, 3}), frozenset({9})]

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 from model import LEVELS, QUANTILES
-from plan import Plan
+from plan import evaluation
 from scores import daily_step, each_series
 from series import DAY, HORIZON, panel, read_m4
 from windows import Array
 
 from trainkit.documents import write_json
-from trainkit.params import read_params
 from trainkit.stage import run_stage
 
 BASELINES = Path("work/baselines.json")
@@ -20,7 +19,7 @@ MODEL = "ZNZ"  # no trend: a third of the time of trying trends too, and as good
 
 
 def baselines() -> str:
-    plan, panel_ = read_params("evaluate", Plan), panel(read_m4())
+    plan, panel_ = evaluation(), panel(read_m4())
     began, found = time.monotonic(), []
     for number, series in enumerate(panel_.train, start=1):
         found.append(ets(series[-plan.ets_hours :]))

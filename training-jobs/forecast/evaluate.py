@@ -4,19 +4,18 @@ import numpy as np
 from baselines import BASELINES
 from model import Forecaster
 from naive import seasonal_naive
-from plan import Plan, train_params
+from plan import Plan, evaluation, train_params
 from scores import Each, daily_step, each_series, gain, off_level
 from series import Panel, learning_series, oil_temperature, panel, read_etth1, read_m4
 from windows import newest, windows
 
 from trainkit.documents import read_json, rounded, write_json
-from trainkit.params import read_params
 from trainkit.scores import Bootstrap
 from trainkit.stage import METRICS, load_model, run_stage
 
 
 def evaluate() -> str:
-    plan, series, model = read_params("evaluate", Plan), panel(read_m4()), load_model()
+    plan, series, model = evaluation(), panel(read_m4()), load_model()
     naive = seasonal_naive(*windows(learning_series(), train_params().stride))
     found = {"": tested(model, series), "baseline_": tested(naive, series), **_classical()}
     bootstrap = Bootstrap(len(series.names), plan.seed, plan.resamples)

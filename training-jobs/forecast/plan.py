@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from series import HORIZON
 
 from trainkit.errors import TrainError
-from trainkit.params import read_params
+from trainkit.params import above_zero, read_params
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class TrainParams:
     seed: int
 
 
+def evaluation() -> Plan:
+    plan = read_params("evaluate", Plan)
+    above_zero("evaluate", plan, "ets_hours", "etth1_stride", "resamples")
+    return plan
+
+
 def train_params() -> TrainParams:
     return checked(read_params("train", TrainParams))
 
@@ -37,9 +43,7 @@ def train_params() -> TrainParams:
 def checked(params: TrainParams) -> TrainParams:
     if params.variant not in ("advanced", "baseline"):
         raise TrainError(f"params.yaml: train.variant is {params.variant!r}; write advanced or baseline")
-    for name in ("hidden", "epochs", "batch", "stride", "learning_rate"):
-        if getattr(params, name) <= 0:
-            raise TrainError(f"params.yaml: train.{name} is {getattr(params, name)}; write a number above 0")
+    above_zero("train", params, "hidden", "epochs", "batch", "stride", "learning_rate")
     if params.held_out < HORIZON:
         raise TrainError(
             f"params.yaml: train.held_out is {params.held_out}; write at least {HORIZON}, one horizon"

@@ -9,18 +9,17 @@ from als import als_scores
 from histories import Histories, histories, histories_of
 from model import TrainParams, fitted, train_params
 from numpy.typing import NDArray
-from plan import Plan
+from plan import Plan, evaluation
 from ranking import Quality, gains_over, quality, summary, top_items
 from ratings import read_ratings, split_in_time
 
 from trainkit.documents import write_json
-from trainkit.params import read_params
 from trainkit.scores import Bootstrap
 from trainkit.stage import METRICS, run_stage
 
 
 def evaluate() -> str:
-    params, plan, ratings = train_params(), read_params("evaluate", Plan), read_ratings()
+    params, plan, ratings = train_params(), evaluation(), read_ratings()
     popular = replace(params, variant="baseline")
     older, newest = split_in_time(ratings, plan.test_share)
     known = histories(older, params.items)

@@ -76,9 +76,8 @@ def parity(content: bytes, model: Recommender, tolerance: float) -> Parity:
     expected = np.take_along_axis(model.scores(seen), best, axis=1)
     finite = np.isfinite(expected)
     same = np.array_equal(finite, np.isfinite(score))
-    largest = (
-        float(np.abs(score - expected, where=finite, out=np.zeros_like(score)).max()) if same else np.inf
-    )
+    # Films that were seen are minus infinity on both sides.
+    largest = float(np.abs(score[finite] - expected[finite]).max()) if same else np.inf
     return Parity(largest, tolerance, len(seen))
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from trainkit.errors import TrainError
-from trainkit.params import read_params
+from trainkit.params import above_zero, read_params
 
 Scores = NDArray[np.float32]
 NEVER_FADES = 1e9
@@ -48,9 +48,7 @@ def train_params() -> TrainParams:
     params = read_params("train", TrainParams)
     if params.variant not in ("advanced", "baseline"):
         raise TrainError(f"params.yaml: train.variant is {params.variant!r}; write advanced or baseline")
-    for name, value in (("items", params.items), ("ridge", params.ridge), ("prior", params.prior)):
-        if value <= 0:
-            raise TrainError(f"params.yaml: train.{name} is {value}; write a number above 0")
+    above_zero("train", params, "items", "ridge", "prior")
     return params
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pandas as pd
-from plan import Plan
+from plan import evaluation
 from ratings import DATA, SCHEMA, read_ratings, split_in_time
 
 from trainkit.checks import Finding, finding
@@ -25,7 +25,7 @@ def validate() -> str:
     findings = checked(ratings, SCHEMA)
     if all(found.passed for found in findings):
         findings += table_findings(ratings, limits)
-        findings += split_findings(*split_in_time(ratings, read_params("evaluate", Plan).test_share))
+        findings += split_findings(*split_in_time(ratings, evaluation().test_share))
     passed = reported(findings, DATA.name, rows=len(ratings))
     return f"{len(ratings)} ratings of {ratings.userId.nunique()} users, {passed}"
 

@@ -45,6 +45,13 @@ def all_params(folder: Path) -> dict[str, dict[str, Any]]:
     return {section: found.get(section, {}) for section in SECTIONS}
 
 
+def above_zero(section: str, params: object, *names: str) -> None:
+    """TrainError that names the first of these fields that is not."""
+    for name in names:
+        if (value := getattr(params, name)) <= 0:
+            raise TrainError(f"params.yaml: {section}.{name} is {value}; write a number above 0")
+
+
 def known_variant(name: str) -> str:
     """The value of `train.variant`; TrainError unless a job has such a variant."""
     if name not in VARIANTS:
