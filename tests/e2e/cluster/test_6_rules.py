@@ -9,6 +9,7 @@ import pytest
 import yaml
 from kubernetes.client.exceptions import ApiException
 
+from infra.declarations.release import ReleasedVersion
 from tests.e2e.cluster.conftest import Cluster
 from tests.e2e.cluster.fork import ENV
 from tests.e2e.cluster.kube import Item, Kube, wait
@@ -75,7 +76,13 @@ MODEL, CONTAINER = "spec/predictor/model", "spec/template/spec/containers/0"
     ],
 )
 def test_argo_cd_itself_is_refused_what_a_rule_forbids(
-    cluster: Cluster, figures: list[str], kind: str, room: str, value: object, words: str
+    cluster: Cluster,
+    stable: ReleasedVersion,
+    figures: list[str],
+    kind: str,
+    room: str,
+    value: object,
+    words: str,
 ) -> None:
     item = _rendered(cluster, kind)
     item["metadata"]["name"] += "-2" if kind == "batch_v1-job" else ""  # a Job's pods cannot be changed
