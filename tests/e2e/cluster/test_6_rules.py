@@ -13,7 +13,7 @@ from infra.declarations.release import ReleasedVersion
 from tests.e2e.cluster.conftest import Cluster
 from tests.e2e.cluster.fork import ENV
 from tests.e2e.cluster.kube import Item, Kube, wait
-from tests.e2e.cluster.test_3_only_git import ARGOCD
+from tests.e2e.cluster.test_3_only_git import ARGOCD, another
 
 pytestmark = pytest.mark.cluster
 APART = "e2e-digests"  # a namespace, and a copy of the rule for it alone, where tags are refused
@@ -84,8 +84,8 @@ def test_argo_cd_itself_is_refused_what_a_rule_forbids(
     value: object,
     words: str,
 ) -> None:
-    item = _rendered(cluster, kind)
-    item["metadata"]["name"] += "-2" if kind == "batch_v1-job" else ""  # a Job's pods cannot be changed
+    # A new object: what another manager applied to one that is there stays, and a Job's pods cannot be changed.
+    item = another(_rendered(cluster, kind))
     assert _said(Kube(ARGOCD), item) == ""
     said = _said(Kube(ARGOCD), _changed(item, room, value))
     assert words in said
