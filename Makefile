@@ -84,9 +84,11 @@ images:  ## both images, by buildah or docker (BASE= pins the base)
 	    --build-arg REVISION=$(REVISION) $(if $(BASE),--build-arg BASE=$(BASE)) . ; done
 
 preview: _pulumi .venv/test.stamp  ## what `pulumi up` would do, and what the rules say to it (ENV=dev; needs pulumi and an AWS login)
+	@$(BIN)/mainline check $(ENV)
 	@pulumi preview --stack $(ENV) --policy-pack policies --diff
 
 apply: _pulumi .venv/test.stamp  ## `pulumi up` under the same rules: the cloud, Argo CD, the root Application (ENV=dev)
+	@$(BIN)/mainline check $(ENV)
 	@pulumi up --stack $(ENV) --policy-pack policies $(if $(CI),--yes)
 
 _pulumi:

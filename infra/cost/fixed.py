@@ -36,7 +36,7 @@ def lines(at: Setting) -> Iterator[Line]:
 def _system(at: Setting) -> Money:
     """The group stays at its fewest machines unless something grows."""
     system, hours = at.cloud.system, at.assumed.hours
-    listed, spot = machines(at.env, at.book, system.instances), at.assumed.spot
+    listed, spot = machines(at.book, system.instances), at.assumed.spot
     low, usual, high = (spot.min, spot.typical, spot.max) if system.capacity == "spot" else (1.0, 1.0, 1.0)
     least, most = listed[0].hour * hours, listed[-1].hour * hours
     disk, fewest = system.disk * at.book.disk.gb_month, system.nodes.min
@@ -80,7 +80,7 @@ def _database(at: Setting) -> Money:
     if database.instance not in prices:
         said = unknown(database.instance, sorted(prices), "database class of the price book")
         fix = "add its price with `mainline cost --refresh`"
-        raise DeclarationError([f"Pulumi.{at.env}.yaml: {said} ({book.name}); {fix}"])
+        raise DeclarationError([f"Pulumi.{at.env}.yaml: cloud.database.instance: {said} ({book.name}); {fix}"])
     copies, hours = 2 if database.multi_az else 1, prices[database.instance] * at.assumed.hours
     small, large = (size * book.databases.gb_month for size in (database.storage, database.storage_max))
     return Money(hours + small, hours + small, hours + large) * copies

@@ -39,7 +39,7 @@ def _hour(at: Setting, pod: Pod, month: Month) -> float:
 
 def _prices(at: Setting, pool: NodePool, pod: Pod, month: Month) -> Iterator[float]:
     """Machines with GPUs are for who asks for some."""
-    listed = machines(at.env, at.book, pool.instances) if pool.gpus == bool(pod.gpus) else []
+    listed = machines(at.book, pool.instances) if pool.gpus == bool(pod.gpus) else []
     for machine in listed:
         room = usable(machine, at.assumed.reserved)
         if holds(room, pod):

@@ -25,13 +25,22 @@ class Rack:
     dollars: float
 
 
-def machines(env: str, book: Book, instances: Sequence[str]) -> list[Machine]:
-    """By price. Raises DeclarationError with every instance type that the book does not have."""
-    known = book.instances.types
-    missing = [f"Pulumi.{env}.yaml: {_unknown(name, book)}" for name in instances if name not in known]
+def refuse_unknown(at: Setting) -> None:
+    """Raises DeclarationError with every instance type that the book does not have, and the field that names it."""
+    fields = {f"pools.{name}": pool.instances for name, pool in at.cloud.pools.items()}
+    missing = [
+        f"Pulumi.{at.env}.yaml: cloud.{field}.instances: {_unknown(name, at.book)}"
+        for field, names in {"system": at.cloud.system.instances, **fields}.items()
+        for name in names
+        if name not in at.book.instances.types
+    ]
     if missing:
         raise DeclarationError(missing)
-    return sorted((known[name] for name in instances), key=lambda machine: machine.hour)
+
+
+def machines(book: Book, instances: Sequence[str]) -> list[Machine]:
+    """By price; of types that the book has."""
+    return sorted((book.instances.types[name] for name in instances), key=lambda machine: machine.hour)
 
 
 def _unknown(name: str, book: Book) -> str:
@@ -74,7 +83,7 @@ def racks(at: Setting, month: Month, wanted: Pod) -> tuple[list[Rack], Pod]:
 
 def _rack(at: Setting, pool: NodePool, month: Month, wanted: Pod) -> Rack:
     """Karpenter takes the cheapest that there is; in a bad month that is the dearest of the list."""
-    listed, assumed = machines(at.env, at.book, pool.instances), at.assumed
+    listed, assumed = machines(at.book, pool.instances), at.assumed
     machine = listed[-1] if month == "max" else listed[0]
     each = usable(machine, assumed.reserved)
     needed = 0 if pool.gpus else _needed(wanted, each)
@@ -129,7 +138,7 @@ def notes(at: Setting, models: Sequence[Served]) -> Iterator[str]:
 
 def fits(at: Setting, pod: Pod) -> bool:
     """Whether any machine of the pools has room for it."""
-    every = [one for pool in at.cloud.pools.values() for one in machines(at.env, at.book, pool.instances)]
+    every = [one for pool in at.cloud.pools.values() for one in machines(at.book, pool.instances)]
     return any(holds(usable(one, at.assumed.reserved), pod) for one in every)
 
 

@@ -25,6 +25,7 @@ def bill(repository: Repository, env: str, book: Book | None, assumed: Assumptio
         fix = f"add infra/prices/aws-{region}-<date>.yaml"
         raise DeclarationError([f"Pulumi.{env}.yaml: cloud.region: no price book for {region!r}; {fix}"])
     at = Setting(env, environment.cloud, book, assumed)
+    machines.refuse_unknown(at)
     models, every = list(served(repository, environment)), list(released(repository, environment))
     lines = (
         *fixed.lines(at),

@@ -128,12 +128,12 @@ class Environment(Declaration):
     @classmethod
     def _computed(cls, given: Any) -> Any:
         """On EKS the store and the images have names that follow from the account, unless a stack file says others."""
-        if not isinstance(given, dict) or given.get("cluster", "eks") != "eks":
+        if not isinstance(given, dict) or given.get("cluster", "eks") in ("existing", "embedded"):
             return given
         try:
             cloud = Cloud.model_validate(given.get("cloud"))
-        except ValidationError:
-            return given  # refused with its own reason, as a field
+        except ValidationError:  # refused with its own reason, which a store without a name is not
+            return {"store": "s3://unnamed", **given}
         images = given.get("images", {})
         if not isinstance(images, dict):
             return given

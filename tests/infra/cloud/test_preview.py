@@ -41,6 +41,15 @@ def test_both_ask_the_rules(target: str, verb: str) -> None:
     assert f"pulumi {verb} --stack dev --policy-pack policies" in _make("-n", target, "ENV=dev").stdout
 
 
+@pytest.mark.parametrize("target", ["preview", "apply"])
+def test_what_has_no_price_or_breaks_a_budget_or_a_rule_stops_before_the_engine_starts(target: str) -> None:
+    """The program itself knows no prices and does not read CEL."""
+    lines = _make("-n", target, "ENV=dev").stdout.splitlines()
+    (checks,) = [number for number, line in enumerate(lines) if line.endswith("mainline check dev")]
+    (starts,) = [number for number, line in enumerate(lines) if line.startswith("pulumi ")]
+    assert checks < starts
+
+
 def _workflow(name: str) -> dict[Any, Any]:
     loaded: dict[Any, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yaml").read_text())
     return loaded

@@ -7,7 +7,7 @@ import pytest
 
 from infra.declarations.errors import DeclarationError
 from tests.infra.cloud.graph import STACKS, fleet, graph
-from tests.infra.samples import STACK, edited, problems, tree
+from tests.infra.samples import STACK, edited, only, problems, tree
 
 REFUSED: dict[str, tuple[str, str, str]] = {
     "an unknown region": (
@@ -102,6 +102,21 @@ def test_a_cloud_is_refused(old: str, new: str, reason: str) -> None:
     base = EXISTING if old in EXISTING else STACK
     found = problems(tree(stack=edited(base, old, new)))
     assert any(line.startswith("Pulumi.dev.yaml:") and reason in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("region: eu-central-1", "region: eu-centrl-1", ":2: cloud.region: 'eu-centrl-1' is not a known region"),
+        ("config:\n", "config:\n  mainline:cluster: ekss\n", ":2: cluster: 'ekss' is not one of them; write"),
+        ("mainline:cloud: {", "example:cloud: {", ":1: cluster: 'eks' has no account to be made in; add"),
+    ],
+)
+def test_a_store_that_would_be_named_after_a_wrong_cloud_is_no_second_mistake(
+    old: str, new: str, reason: str
+) -> None:
+    unnamed = edited(STACK, "  mainline:store: s3://models-dev\n", "")
+    assert only(problems(tree(stack=edited(unnamed, old, new)))).startswith(f"Pulumi.dev.yaml{reason}")
 
 
 def _two(**changes: str) -> Mapping[str, str]:
