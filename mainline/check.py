@@ -9,6 +9,7 @@ import yaml
 
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
+from infra.manifests.admission import policy_name
 from infra.manifests.manifest import identity
 from infra.render import read_rendered
 from mainline.cost import priced, read_prices
@@ -88,10 +89,19 @@ def _checked(places: Places, repository: Repository, env: str) -> Checked:
         spaces = [item for item in objects if item["kind"] == "Namespace"]
         found = [one for item in objects for one in _violations(env, policies, spaces, item)]
     except PolicyError as error:
-        raise Refusal(str(error)) from error
+        raise Refusal(_at_home(repository, str(error))) from error
     found += _of_the_tree(repository, env, objects)
     found += _of_the_budget(places, repository, env)
     return Checked(env, len(policies) + len(tree_rules.NAMES) + 1, len(objects), tuple(found))
+
+
+def _at_home(repository: Repository, said: str) -> str:
+    """What is wrong with a rule, with the file that it was rendered from."""
+    name, _, reason = said.partition(": ")
+    homes = {
+        policy_name(policy): f"policies/{policy.name}/policy.yaml" for policy in repository.policies.values()
+    }
+    return f"{homes[name]}: {reason}; mend it, then run mainline render" if name in homes else said
 
 
 def _of_the_tree(repository: Repository, env: str, objects: Sequence[Object]) -> Iterator[Violation]:

@@ -80,7 +80,9 @@ def _database(at: Setting) -> Money:
     if database.instance not in prices:
         said = unknown(database.instance, sorted(prices), "database class of the price book")
         fix = "add its price with `mainline cost --refresh`"
-        raise DeclarationError([f"Pulumi.{at.env}.yaml: cloud.database.instance: {said} ({book.name}); {fix}"])
+        raise DeclarationError(
+            [f"Pulumi.{at.env}.yaml: cloud.database.instance: {said} ({book.name}); {fix}"]
+        )
     copies, hours = 2 if database.multi_az else 1, prices[database.instance] * at.assumed.hours
     small, large = (size * book.databases.gb_month for size in (database.storage, database.storage_max))
     return Money(hours + small, hours + small, hours + large) * copies

@@ -98,6 +98,16 @@ def test_what_is_no_object_is_refused_with_its_path(places, text, reason):
         check(places, ["prod"])
 
 
+def test_a_rule_that_is_no_cel_is_named_with_the_file_that_it_comes_from(places):
+    for file in places.root.glob("clusters/prod/platform/*/*validatingadmissionpolicy-*ceilings*"):
+        text = file.read_text()
+        file.write_text(text.replace("expression: variables.replicas <= variables.server", "expression: (("))
+    with pytest.raises(
+        Refusal, match=r"^policies/ceilings/policy.yaml: '\(\(' is not CEL: .*; mend it, then run "
+    ):
+        check(places, ["prod"])
+
+
 def test_where_waivers_have_to_be_judged_and_nothing_is_committed_a_day_is_asked_for(places):
     shutil.copy(ROOT / WAIVERS_FILE, places.root / WAIVERS_FILE)
     with pytest.raises(Refusal, match="there is no commit to take it of; give --today YYYY-MM-DD"):
