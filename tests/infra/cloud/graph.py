@@ -12,6 +12,7 @@ import pulumi
 from pulumi.runtime import mocks, settings
 
 from infra.cloud.environment import create
+from infra.cloud.manifests import register
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
 from tests.infra.samples import JOB, MODEL
@@ -159,9 +160,16 @@ def own(env: str, models: int = 7) -> Graph:
 
 
 def graph(
-    repository: Repository, env: str, account: str | None = None, published: Mapping[str, str] | None = None
+    repository: Repository,
+    env: str,
+    account: str | None = None,
+    published: Mapping[str, str] | None = None,
+    manifests: bool = False,
 ) -> Graph:
-    """What the program registers for an environment; `account`: whose credentials it finds, none if empty."""
+    """What the program registers in AWS for an environment, and in the cluster if `manifests`.
+
+    `account`: whose credentials it finds, none if empty.
+    """
     cloud = repository.environments[env].cloud
     engine = Engine(
         account if account is not None else (cloud.account if cloud else ""), published=published or {}
@@ -175,6 +183,8 @@ def graph(
         def program() -> None:
             pulumi.runtime.register_stack_transformation(engine.note)
             create(repository, env)
+            if manifests:
+                register(repository, env, ROOT)
 
         program()
     finally:
