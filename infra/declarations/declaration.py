@@ -60,6 +60,8 @@ def _message(model: type[Declaration], field: Location, detail: ErrorDetails) ->
         return unknown(str(field[-1]), _names(_around(model, field[:-1])))
     if kind == "missing":
         return f"is missing; add '{field[-1]}:'"
+    if kind == "model_type":
+        return f"{given!r} is not a mapping; write the fields {', '.join(_names(_around(model, field)))}"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":

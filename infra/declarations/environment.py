@@ -135,9 +135,7 @@ class Environment(Declaration):
         except ValidationError:  # refused with its own reason, which a store without a name is not
             return {"store": "s3://unnamed", **given}
         images = given.get("images", {})
-        if not isinstance(images, dict):
-            return given
-        own = {"images": {**_images(cloud), **images}}
+        own = {"images": {**_images(cloud), **images}} if isinstance(images, dict) else {}
         return {"store": naming.store(cloud, str(given.get("name"))), **given, **own}
 
     @model_validator(mode="after")

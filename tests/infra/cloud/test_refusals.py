@@ -107,8 +107,18 @@ def test_a_cloud_is_refused(old: str, new: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("region: eu-central-1", "region: eu-centrl-1", ":2: cloud.region: 'eu-centrl-1' is not a known region"),
+        (
+            "region: eu-central-1",
+            "region: eu-centrl-1",
+            ":2: cloud.region: 'eu-centrl-1' is not a known region",
+        ),
         ("config:\n", "config:\n  mainline:cluster: ekss\n", ":2: cluster: 'ekss' is not one of them; write"),
+        (
+            "config:\n",
+            "config:\n  mainline:images: own\n",
+            ":2: images: 'own' is not a mapping; write the fields",
+        ),
+        ("config:\n", "config:\n  mainline:images:\n", ":2: images: None is not a mapping; write the fields"),
         ("mainline:cloud: {", "example:cloud: {", ":1: cluster: 'eks' has no account to be made in; add"),
     ],
 )
