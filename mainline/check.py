@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from infra.declarations.document import read_document
 from infra.declarations.repository import Repository, load
 from infra.declarations.tree import read_tree
+from infra.declarations.waiver import WAIVERS_FILE
 from infra.manifests.admission import policy_name
 from infra.manifests.manifest import identity
 from infra.render import read_rendered
@@ -66,7 +68,8 @@ def _refuse_waivers(places: Places, repository: Repository, today: date | None) 
     if not repository.waivers:
         return
     rules = {*repository.policies, *tree_rules.NAMES, *CLOUD_RULES, BUDGET}
-    said = list(refused(repository.waivers, rules, today or _day(places)))
+    document = read_document(WAIVERS_FILE, (places.root / WAIVERS_FILE).read_text())
+    said = list(refused(document, repository.waivers, rules, today or _day(places)))
     if said:
         raise Refusal("\n".join(said))
 

@@ -179,7 +179,8 @@ def test_a_waiver_of_a_rule_that_nobody_has_is_refused(places):
 
 def test_an_instance_type_without_a_price_is_refused_before_anything_is_made(places):
     _stack(places, "[m7i.large]", "[m7i.larg]")
-    with pytest.raises(DeclarationError, match=r"Pulumi.dev.yaml: 'm7i.larg' is not a known instance type"):
+    reason = "Pulumi.dev.yaml: cloud.pools.main.instances: 'm7i.larg' is not a known instance type"
+    with pytest.raises(DeclarationError, match=reason):
         cost(places, [])
 
 

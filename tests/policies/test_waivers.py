@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from infra.declarations.document import read_document
 from infra.declarations.repository import load
 from infra.render import applications
 from policies.evaluate import bound, refusals
@@ -21,6 +22,7 @@ waivers:
   until: 2027-01-31
 """
 PATH = "policies/waivers.yaml"
+DOCUMENT = read_document(PATH, WAIVER)
 
 
 def _declared(text=WAIVER):
@@ -44,16 +46,16 @@ def _known_images(text=WAIVER):
 
 def test_it_holds_up_to_and_with_its_last_day():
     waivers = _declared().waivers
-    assert list(refused(waivers, {"known-images"}, date(2027, 1, 31))) == []
-    (said,) = refused(waivers, {"known-images"}, date(2027, 2, 1))
+    assert list(refused(DOCUMENT, waivers, {"known-images"}, date(2027, 1, 31))) == []
+    (said,) = refused(DOCUMENT, waivers, {"known-images"}, date(2027, 2, 1))
     assert said == (
-        "policies/waivers.yaml: waivers[0].until: 2027-01-31 is over on 2027-02-01, for known-images of "
+        "policies/waivers.yaml:6: waivers[0].until: 2027-01-31 is over on 2027-02-01, for known-images of "
         "Pod/training/iris-*; flowers mends Pod/training/iris-* and removes it, or gives a new day and reason"
     )
 
 
 def test_a_rule_that_nobody_has_cannot_be_waived():
-    (said,) = refused(_declared().waivers, {"known-image", "only-git"}, date(2027, 1, 1))
+    (said,) = refused(DOCUMENT, _declared().waivers, {"known-image", "only-git"}, date(2027, 1, 1))
     assert said.endswith("waivers[0].rule: 'known-images' is not a known rule; did you mean 'known-image'?")
 
 
