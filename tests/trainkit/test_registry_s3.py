@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -33,7 +34,9 @@ def bucket(registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "MAINLINE_MLFLOW_ARTIFACTS": "s3://models/mlflow",
     }.items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="models")
+    # Servers of one process share what they hold.
+    with urlopen(Request(f"{endpoint}/moto-api/reset", method="POST")):
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="models")
     yield "models"
     server.stop()
 
