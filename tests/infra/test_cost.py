@@ -195,7 +195,11 @@ def test_what_makes_nothing_in_aws_has_no_price(cluster):
             "instances: [m7i.larg]",
             "cloud.pools.main.instances: 'm7i.larg' is not a known instance type of the price book; did you",
         ),
-        ("pools:", "system: {instances: [x9.huge]}, pools:", "cloud.system.instances: 'x9.huge' is not a known"),
+        (
+            "pools:",
+            "system: {instances: [x9.huge]}, pools:",
+            "cloud.system.instances: 'x9.huge' is not a known",
+        ),
         (
             "pools:",
             "database: {instance: db.x1.huge}, pools:",
