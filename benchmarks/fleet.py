@@ -17,6 +17,7 @@ from infra.declarations.environment import Environment
 from infra.declarations.model import ServedModel
 from infra.declarations.release import Release
 from infra.manifests.serving import inference_service
+from mainline.asked import golden_request
 from mainline.places import EMBEDDED, Places, find_places
 from mainline.truth import truth
 
@@ -33,6 +34,7 @@ class Released:
     folder: Path
     declared: ServedModel
     evidence: Mapping[str, float]
+    request: Mapping[str, Any]
     told: dict[str, str] = field(default_factory=dict)
 
 
@@ -91,8 +93,9 @@ def _released(places: Places) -> Iterator[Released]:
 def _one(places: Places, model: ServedModel, environment: Environment, release: Release) -> Released:
     stable = release.stable
     folder = places.store / model.name / stable.digest[7:]
+    request = golden_request(places, model.name, stable.digest)
     told = _told(model, environment, release) | {"V2SERVE_STORAGE_URI": ""}
-    return Released(model.name, stable.digest, folder, model, dict(stable.evidence), told)
+    return Released(model.name, stable.digest, folder, model, dict(stable.evidence), request, told)
 
 
 def _told(model: ServedModel, environment: Environment, release: Release) -> dict[str, str]:
@@ -138,8 +141,7 @@ def _row(released: Released, rate: int, offered: Load, most: Load, ready: float,
 
 def _message(released: Released) -> bytes:
     """The first row of the first golden request: JSON, but for images, which go as JPEG in binary data."""
-    golden = json.loads((released.folder / "golden.json").read_text("utf-8"))
-    request = (golden[0] if isinstance(golden, list) else golden)["request"]
+    request = released.request
     tensors = [_first_row(tensor) for tensor in request["inputs"]]
     path = f"/v2/models/{released.name}/infer"
     image = _jpeg(tensors[0]["data"][0]) if tensors[0]["datatype"] == "BYTES" else None

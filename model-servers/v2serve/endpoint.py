@@ -33,12 +33,11 @@ class Endpoint:
         self.contract: Contract = served.contract
         self.check: RequestCheck = served.check
         self.lane: Lane = served.lane
-        self.infer: Callable[[Call], Result] = served.infer
-        self.run_now: Callable[[Call], Sequence[Array]] = served.run_now
-        self._run_plain = served.run_now
-        self._explainer = served.explainer
-        if served.explainer is not None:
-            self.infer, self.run_now = self._infer, self._run_now
+        self._explainer = explainer = served.explainer
+        self.infer: Callable[[Call], Result] = served.infer if explainer is None else self._infer
+        self.run_now: Callable[[Call], Sequence[Array]] = (
+            served.run_now if explainer is None else explainer.answer
+        )
         self.json_headers: Headers = (("content-type", JSON), ("x-model-digest", served.digest))
         self.binary_headers: Headers = (("content-type", BINARY), ("x-model-digest", served.digest))
         self.watched = watched
@@ -72,16 +71,9 @@ class Endpoint:
 
     def _infer(self, call: Call) -> Result:
         """An explanation asks the model many times: never in the thread of the event loop."""
-        explainer = self._explainer
-        if explainer is None or not asks(call.parameters):
+        if not asks(call.parameters):
             return self.lane.run(call)
-        return self.lane.work(lambda: explainer.run(call), call.deadline)
-
-    def _run_now(self, call: Call) -> Sequence[Array]:
-        explainer = self._explainer
-        if explainer is None or not asks(call.parameters):
-            return self._run_plain(call)
-        return explainer.run(call)
+        return self.lane.work(lambda: self.run_now(call), call.deadline)
 
     def note(self, call: Call, arrays: Sequence[Array]) -> None:
         """In the thread of the event loop. An answer that is there is not lost because nobody could count it."""

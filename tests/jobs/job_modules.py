@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+import pytest
 import yaml
 
 from tests.jobs.conftest import MADE, ROOT
+from trainkit.errors import TrainError
 
 Import = Callable[[str], ModuleType]
 
@@ -62,3 +64,11 @@ def with_params(folder: Path, **sections: dict[str, object]) -> None:
         assert values.keys() <= params[section].keys()
         params[section].update(values)
     path.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, job: Path, stage: Callable[[], object]) -> str:
+    """What a stage, called in the job's folder, says when it refuses to go on."""
+    monkeypatch.chdir(job)
+    with pytest.raises(TrainError) as refusal:
+        stage()
+    return str(refusal.value)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.jobs.conftest import ROOT, Run, checkout
 from tests.jobs.conftest import run as run_fixture
-from tests.jobs.job_modules import Import, job_alone, modules_of, with_data, with_params
+from tests.jobs.job_modules import Import, job_alone, modules_of, refused, with_data, with_params
 from tests.jobs.miniature_series import HORIZON, csv, etth1, hours, m4, parquet
 from trainkit.errors import TrainError
 from v2serve.artifact import verify
@@ -274,10 +274,7 @@ def test_parameters_that_make_no_model_are_refused(
 ) -> None:
     job = miniature(job_alone(tmp_path, "forecast"))
     with_params(job, train=values)
-    monkeypatch.chdir(job)
-    with pytest.raises(TrainError) as refused:
-        imported("train").train()
-    assert str(refused.value) == f"params.yaml: {reason}"
+    assert refused(monkeypatch, job, imported("train").train) == f"params.yaml: {reason}"
 
 
 def test_smape_and_mase_are_those_worked_out_by_hand(imported: Import) -> None:

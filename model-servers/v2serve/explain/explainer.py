@@ -84,6 +84,10 @@ class Explainer:
                 self._most = max(1, min(self._most, fitting))
                 return
 
+    def answer(self, call: Call) -> Sequence[Array]:
+        """Explained if the call asks for it."""
+        return self.run(call) if asks(call.parameters) else self._pipeline.run(call)
+
     def run(self, call: Call) -> Sequence[Array]:
         """The answer, and behind it what explains it; `call.wanted` says so from then on."""
         arrays = self._pipeline.run(call)
