@@ -288,9 +288,9 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("section", "name", "value", "reason"),
     [
-        ("train", "ridge", 0.0, "train.ridge is 0; write a number above 0"),
-        ("train", "softness", -3.0, "train.softness is -3; write a number above 0"),
-        ("evaluate", "folds", 1, "evaluate.folds is 1; write 2 to 24"),
+        ("train", "ridge", 0.0, r"train\.ridge is 0\.0; write a number above 0"),
+        ("train", "softness", -3.0, r"train\.softness is -3\.0; write a number above 0"),
+        ("evaluate", "folds", 1, "evaluate.folds is 1; write 2 to 1000000"),
         ("evaluate", "folds", 25, "evaluate.folds is 25; write 2 to 24"),
     ],
 )
@@ -316,4 +316,4 @@ def test_a_refused_stage_prints_one_line(tmp_path: Path, run: Run) -> None:
     with_params(job, train={"variant": "best"})
     done = run(job, "train.py")
     assert done.returncode == 1
-    assert done.stderr == "trainkit: params.yaml: train.variant is 'best'; known: advanced, baseline\n"
+    assert done.stderr == "trainkit: params.yaml: train.variant is 'best'; write advanced or baseline\n"

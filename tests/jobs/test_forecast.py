@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,10 +83,6 @@ def test_int8_is_measured_and_not_served_unless_it_is_asked_for(made: Path, tmp_
     with_params(job, export={"quantize": True, "quantize_loss": 50.0})
     assert run(job, "export.py").returncode == 0
     assert (job / "artifact/model.onnx").stat().st_size == measured["int8_bytes"]
-    with_params(job, export={"quantize_loss": -50.0})
-    assert re.search(
-        r"int8 loses .* of smape, export.quantize_loss allows -50", refusal(run, job, "export.py")
-    )
 
 
 def test_the_baseline_repeats_the_last_day(naive: Pipeline) -> None:
@@ -260,9 +255,9 @@ def test_a_broken_etth1_is_refused(
     ("values", "reason"),
     [
         ({"variant": "arima"}, "train.variant is 'arima'; write advanced or baseline"),
-        ({"stride": 0}, "train.stride is 0; write a number above 0"),
-        ({"held_out": 47}, "train.held_out is 47; write at least 48, one horizon"),
-        ({"dropout": 1.0}, "train.dropout is 1.0; write a share below 1"),
+        ({"stride": 0}, "train.stride is 0; write 1 to 1000000"),
+        ({"held_out": 47}, "train.held_out is 47; write 48 to 100000"),
+        ({"dropout": 1.0}, "train.dropout is 1.0; write 0 to 0.99"),
     ],
 )
 def test_parameters_that_make_no_model_are_refused(

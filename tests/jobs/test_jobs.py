@@ -168,14 +168,14 @@ def test_an_unknown_variant_is_refused_with_those_there_are(clone: Path, run: Ru
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_number_that_the_library_refuses_is_one_line(clone: Path, run: Run, name: str) -> None:
+def test_a_number_that_makes_no_model_is_one_line(clone: Path, run: Run, name: str) -> None:
     job = clone / "training-jobs" / name
     run(job, "-m", "trainkit", "fetch", ".")
     known = re.search(r"n_estimators: \d+", (job / "params.yaml").read_text("utf-8"))
     assert known is not None
     edit(job / "params.yaml", known[0], "n_estimators: 0")
     line = refusal(run(job, "train.py"))
-    assert line.startswith("trainkit: params.yaml: The 'n_estimators' parameter of ")
+    assert line == "trainkit: params.yaml: train.n_estimators is 0; write 1 to 10000"
 
 
 @pytest.mark.slow

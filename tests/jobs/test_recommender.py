@@ -209,9 +209,9 @@ def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run
     ("values", "reason"),
     [
         ({"variant": "als"}, "train.variant is 'als'; write advanced or baseline"),
-        ({"ridge": 0.0}, "train.ridge is 0.0; write a number above 0"),
-        ({"items": -1}, "train.items is -1; write a number above 0"),
-        ({"prior": 0.0}, "train.prior is 0.0; write a number above 0"),
+        ({"ridge": 0.0}, "train.ridge is 0.0; write a number above 0, at most 1000000000"),
+        ({"items": -1}, "train.items is -1; write 1 to 1000000"),
+        ({"prior": 0.0}, "train.prior is 0.0; write a number above 0, at most 1000000000"),
     ],
 )
 def test_parameters_that_make_no_model_are_refused(
@@ -229,10 +229,10 @@ def test_parameters_that_make_no_model_are_refused(
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"test_share": 1.0}, "evaluate.test_share is 1.0; write a share between 0 and 1"),
-        ({"top": 0}, "evaluate.top is 0; write a number above 0"),
-        ({"stranger_every": 1}, "evaluate.stranger_every is 1; write 2 or more"),
-        ({"als_iterations": -1}, "evaluate.als_iterations is -1; write a number above 0"),
+        ({"test_share": 1.0}, "evaluate.test_share is 1.0; write 0.01 to 0.99"),
+        ({"top": 0}, "evaluate.top is 0; write 1 to 1000"),
+        ({"stranger_every": 1}, "evaluate.stranger_every is 1; write 2 to 1000"),
+        ({"als_iterations": -1}, "evaluate.als_iterations is -1; write 1 to 10000"),
     ],
 )
 def test_an_evaluation_that_measures_nothing_is_refused(

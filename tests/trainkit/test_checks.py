@@ -159,7 +159,6 @@ def test_distinct_rows_cannot_leak_however_they_are_split() -> None:
     [
         (1, 3, r"evaluate\.folds is 1; write 2 to 20$"),
         (21, 3, r"evaluate\.folds is 21; write 2 to 20$"),
-        (5, 0, r"evaluate\.repeats is 0; write 1 or more$"),
     ],
 )
 def test_folds_that_leave_nothing_to_learn_or_to_test_are_refused(

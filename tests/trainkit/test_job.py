@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.trainkit.toy import CSV_SHA256, declare
+from trainkit.checks import Limits
 from trainkit.errors import TrainError
 from trainkit.job import read_job
-from trainkit.params import all_params, flat, known_variant, read_params
+from trainkit.limits import Batch, Penalty, Share, Variant
+from trainkit.params import all_params, flat, read_params
 
 FILE = {"name": "a.csv", "sha256": CSV_SHA256, "url": "https://data.example/a.csv"}
 DERIVED = {"name": "a.csv", "sha256": CSV_SHA256, "source": "https://data.example/page"}
@@ -137,7 +140,66 @@ def test_a_seed_that_no_generator_takes_is_refused(tmp_path: Path, seed: int) ->
         read_params("export", Drawn, tmp_path)
 
 
-def test_a_variant_is_advanced_or_baseline() -> None:
-    assert [known_variant(name) for name in ("advanced", "baseline")] == ["advanced", "baseline"]
-    with pytest.raises(TrainError, match=r"train\.variant is 'Advanced'; write advanced or baseline"):
-        known_variant("Advanced")
+@dataclass(frozen=True)
+class Limited:
+    variant: Variant
+    batch: Batch
+    penalty: Penalty
+    share: Share
+
+
+LIMITED = {"variant": "baseline", "batch": 8, "penalty": 0.5, "share": 0.25}
+
+
+def limited(folder: Path, **changes: object) -> Limited:
+    (folder / "params.yaml").write_text(yaml.safe_dump({"train": {**LIMITED, **changes}}), encoding="utf-8")
+    return read_params("train", Limited, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("variant", "advanced"),
+        ("batch", 1),
+        ("batch", 100_000),
+        ("penalty", 1e-300),
+        ("share", 0),
+        ("share", 1),
+    ],
+)
+def test_a_value_on_its_limit_is_taken(tmp_path: Path, name: str, value: object) -> None:
+    assert getattr(limited(tmp_path, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("variant", "Advanced", "'Advanced'; write advanced or baseline"),
+        ("variant", 1, "1; write a value of type str"),
+        ("batch", 0, "0; write 1 to 100000"),
+        ("batch", 100_001, "100001; write 1 to 100000"),
+        ("batch", True, "True; write a value of type int"),
+        ("batch", 1.0, "1.0; write a value of type int"),
+        ("batch", 10**200, f"1{'0' * 76}...; write 1 to 100000"),
+        ("penalty", 0, "0; write a number above 0, at most 1000000000"),
+        ("penalty", -0.0, "-0.0; write a number above 0"),
+        ("penalty", 10**400, f"1{'0' * 76}...; write a number that is finite"),
+        ("penalty", float("nan"), "nan; write a number that is finite"),
+        ("penalty", float("inf"), "inf; write a number that is finite"),
+        ("share", -1e-9, "-1e-09; write 0 to 1"),
+        ("share", 1.5, "1.5; write 0 to 1"),
+        ("share", True, "True; write a value of type float"),
+        ("share", None, "None; write a value of type float"),
+        ("share", "0.5", "'0.5'; write a value of type float"),
+    ],
+)
+def test_a_value_beyond_its_limits_is_refused_with_what_is_taken(
+    tmp_path: Path, name: str, value: object, told: str
+) -> None:
+    with pytest.raises(TrainError, match=re.escape(f"params.yaml: train.{name} is {told}")):
+        limited(tmp_path, **{name: value})
+
+
+def test_a_warning_that_no_drift_could_raise_is_refused() -> None:
+    with pytest.raises(TrainError, match=r"validate\.drift_warn is 0\.3; write at most drift_fail, 0\.25"):
+        Limits(10, 0.1, 0.1, drift_warn=0.3, drift_fail=0.25)

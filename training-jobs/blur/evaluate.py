@@ -9,6 +9,7 @@ from photographs import TEST, TRAIN, features, read_photographs
 from sklearn.model_selection import StratifiedGroupKFold
 
 from trainkit.documents import rounded, write_json
+from trainkit.limits import Folds, Seed
 from trainkit.params import read_params
 from trainkit.scores import roc_auc, wilson
 from trainkit.splits import check_folds
@@ -19,8 +20,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evaluation:
-    folds: int
-    seed: int
+    folds: Folds
+    seed: Seed
 
 
 def evaluate() -> str:

@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from trainkit.explain import explained
 from trainkit.graph import infer
+from trainkit.limits import Tolerance
 from trainkit.params import read_params
 from trainkit.release import Parity, Release, Tensor, write_release
 from trainkit.served import served_code
@@ -35,7 +36,7 @@ GRID = 4  # cells a side: 17 images of one request, which is below what model.py
 
 @dataclass(frozen=True)
 class Limits:
-    tolerance: float
+    tolerance: Tolerance
 
 
 def export() -> str:

@@ -9,11 +9,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from trainkit.errors import TrainError
+from trainkit.limits import Penalty, Seed, Variant
 
 Floats = NDArray[np.float64]
 VARIANCE, LOG_VARIANCE = 0, 1  # columns of the features: in grey levels squared, and its logarithm
-VARIANTS = ("advanced", "baseline")
 KERNEL_WEIGHT = (
     2.0  # a margin of the machine is worth two of log-odds: the best Brier score in cross-validation
 )
@@ -21,10 +20,10 @@ KERNEL_WEIGHT = (
 
 @dataclass(frozen=True)
 class TrainParams:
-    variant: str
-    ridge: float
-    softness: float
-    seed: int
+    variant: Variant
+    ridge: Penalty
+    softness: Penalty
+    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,8 @@ class Scorer:
 
 
 def fitted(params: TrainParams, features: NDArray[np.float32], labels: NDArray[np.int8]) -> Scorer:
-    if params.variant not in VARIANTS:
-        raise TrainError(f"params.yaml: train.variant is {params.variant!r}; known: {', '.join(VARIANTS)}")
     if params.variant == "baseline":
         return threshold(features, labels)
-    for name, value in (("ridge", params.ridge), ("softness", params.softness)):
-        if value <= 0:
-            raise TrainError(f"params.yaml: train.{name} is {value:g}; write a number above 0")
     return _advanced(params, features.astype(np.float64), labels)
 
 

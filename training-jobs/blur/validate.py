@@ -8,14 +8,15 @@ from photographs import CLASSES, TEST, TRAIN, Photographs, features, read_photog
 
 from trainkit.documents import write_json
 from trainkit.errors import TrainError
+from trainkit.limits import Count, Share
 from trainkit.params import read_params
 from trainkit.stage import REPORT, run_stage
 
 
 @dataclass(frozen=True)
 class Limits:
-    min_images_per_class: int
-    min_class_share: float
+    min_images_per_class: Count
+    min_class_share: Share
 
 
 def validate() -> str:

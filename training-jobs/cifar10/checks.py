@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from trainkit.checks import Finding, finding
 from trainkit.errors import TrainError
+from trainkit.limits import Count, Share
 
 COLUMNS = {"image": pa.binary(), "label": pa.int8(), "class": pa.string()}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Section `validate` of params.yaml; shares are in 0..1."""
+    """Section `validate` of params.yaml."""
 
-    min_images_per_class: int
-    min_class_share: float
-    max_duplicate_share: float
+    min_images_per_class: Count
+    min_class_share: Share
+    max_duplicate_share: Share
 
 
 def read_split(path: Path) -> tuple[Images, list[Finding]]:

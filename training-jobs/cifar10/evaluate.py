@@ -11,6 +11,7 @@ from recipe import Recipe, Train, baseline, chosen
 from train import WEIGHTS
 
 from trainkit.documents import rounded, write_json
+from trainkit.limits import Batch
 from trainkit.params import read_params
 from trainkit.scores import wilson
 from trainkit.stage import METRICS, run_stage
@@ -20,7 +21,7 @@ from trainkit.stage import METRICS, run_stage
 class Evaluation:
     """Section `evaluate` of params.yaml: images at once."""
 
-    batch: int
+    batch: Batch
 
 
 def evaluate() -> str:

@@ -1,7 +1,7 @@
 """The network as an artifact: `image` FP32 or `image_bytes` BYTES -> `label` [-1], `probabilities` [-1,10]."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +16,7 @@ from train import WEIGHTS
 from trainkit.documents import rounded
 from trainkit.errors import TrainError
 from trainkit.explain import explained
+from trainkit.limits import AboveZero, Between, Tolerance
 from trainkit.params import read_params
 from trainkit.release import Asked, Parity, Release, Tensor, write_release
 from trainkit.stage import run_stage
@@ -50,9 +51,9 @@ A file of another size is cut to its middle square and averaged down to 32x32.""
 class Limits:
     """Section `export` of params.yaml."""
 
-    golden_rows: int
-    tolerance: float
-    largest_megabytes: float
+    golden_rows: Annotated[int, Between(1, 64)]  # files of one request
+    tolerance: Tolerance
+    largest_megabytes: Annotated[float, AboveZero(10_000)]
 
 
 def export() -> str:

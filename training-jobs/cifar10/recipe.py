@@ -2,26 +2,26 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from trainkit.errors import TrainError
+from trainkit.limits import AboveZero, Between, Seed, Variant
 
 CONF = Path("conf")
-VARIANTS = ("baseline", "advanced")
 
 
 @dataclass(frozen=True)
 class Train:
     """Section `train` of params.yaml."""
 
-    variant: str
+    variant: Variant
     recipe: str
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    threads: int
-    seed: int
+    epochs: Annotated[int, Between(0, 10_000)]
+    learning_rate: Annotated[float, AboveZero(1000)]
+    weight_decay: Annotated[float, Between(0, 1000)]
+    label_smoothing: Annotated[float, Between(0, 0.99)]
+    threads: Annotated[int, Between(1, 1024)]
+    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,6 @@ class Recipe:
 
 def chosen(params: Train) -> Recipe:
     """The recipe of the variant that params.yaml names, with its changes."""
-    if params.variant not in VARIANTS:
-        raise TrainError(
-            f"params.yaml: train.variant is {params.variant!r}; write one of {', '.join(VARIANTS)}"
-        )
-    if params.epochs < 0 or params.threads < 1:
-        raise TrainError("params.yaml: train.epochs must be 0 or more, train.threads 1 or more")
     if params.variant == "baseline":
         return baseline(params.label_smoothing)
     found = composed(params.recipe, params.label_smoothing)

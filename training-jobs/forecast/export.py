@@ -1,7 +1,7 @@
 """The forecaster as an artifact: `history` [-1,-1], `horizon` [1] -> `mean` and four bounds, [-1,-1] each."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from graph import OUTPUTS, forecast_graph
@@ -13,6 +13,7 @@ from windows import LENGTH, Array, newest, windows
 
 from trainkit.documents import rounded
 from trainkit.graph import run, session
+from trainkit.limits import Between, Tolerance
 from trainkit.params import read_params
 from trainkit.quantize import Choice, Metric, choose, quantized
 from trainkit.release import Asked, Parity, Release, Tensor, write_release
@@ -48,10 +49,10 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Limits:
-    golden_series: int
-    tolerance: float
+    golden_series: Annotated[int, Between(1, 1000)]
+    tolerance: Tolerance
     quantize: bool
-    quantize_loss: float
+    quantize_loss: Annotated[float, Between(0, 200)]  # as far as sMAPE goes
 
 
 def export() -> str:

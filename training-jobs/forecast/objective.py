@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from model import MIDDLE, Forecaster
 from network import fit
-from plan import TrainParams, checked
+from plan import TrainParams
 from scores import smape
 from series import learning_series
 from windows import shortened, tails, windows
@@ -14,7 +14,7 @@ from trainkit.sweep import Params, Report
 
 
 def objective(params: Params, report: Report) -> float:
-    chosen, series = checked(as_section(params, "train", TrainParams)), learning_series()
+    chosen, series = as_section(params, "train", TrainParams), learning_series()
     history, followed = windows(tails(series, chosen.held_out), chosen.held_out)
 
     def _judged(epoch: int, _: float, so_far: Callable[[], Forecaster]) -> None:

@@ -22,6 +22,7 @@ from windows import LENGTH
 
 from trainkit.checks import Finding, finding
 from trainkit.frames import checked
+from trainkit.limits import Count, Share
 from trainkit.params import read_params
 from trainkit.stage import run_stage
 from trainkit.validation import reported
@@ -29,8 +30,8 @@ from trainkit.validation import reported
 
 @dataclass(frozen=True)
 class Limits:
-    min_series: int
-    max_repeated_share: float
+    min_series: Count
+    max_repeated_share: Share
 
 
 def validate() -> str:

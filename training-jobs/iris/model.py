@@ -4,22 +4,23 @@ from dataclasses import dataclass
 
 from sklearn.ensemble import RandomForestClassifier
 
-from trainkit.params import known_variant, read_params
+from trainkit.limits import Depth, Seed, Trees, Variant
+from trainkit.params import read_params
 
 
 @dataclass(frozen=True)
 class ForestParams:
     """`max_depth` is the advanced variant's, `baseline_depth` the other's."""
 
-    variant: str
-    n_estimators: int
-    max_depth: int
-    baseline_depth: int
-    seed: int
+    variant: Variant
+    n_estimators: Trees
+    max_depth: Depth
+    baseline_depth: Depth
+    seed: Seed
 
     @property
     def depth(self) -> int:
-        return self.max_depth if known_variant(self.variant) == "advanced" else self.baseline_depth
+        return self.max_depth if self.variant == "advanced" else self.baseline_depth
 
 
 def params() -> ForestParams:

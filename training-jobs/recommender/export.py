@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
@@ -12,6 +12,7 @@ from model import Recommender
 from ratings import read_ratings
 
 from trainkit.documents import rounded
+from trainkit.limits import Between, Tolerance
 from trainkit.params import read_params
 from trainkit.release import Asked, Parity, Release, Tensor, write_release
 from trainkit.stage import load_model, run_stage
@@ -37,8 +38,8 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Limits:
-    golden_users: int
-    tolerance: float
+    golden_users: Annotated[int, Between(1, 64)]  # rows of one request
+    tolerance: Tolerance
 
 
 def export() -> str:

@@ -7,8 +7,8 @@ from histories import Histories
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from trainkit.errors import TrainError
-from trainkit.params import above_zero, read_params
+from trainkit.limits import Count, Penalty, Variant
+from trainkit.params import read_params
 
 Scores = NDArray[np.float32]
 NEVER_FADES = 1e9
@@ -18,10 +18,10 @@ NEVER_FADES = 1e9
 class TrainParams:
     """`items` of the catalogue; `ridge` is EASE's L2 penalty; a history of `prior` films halves popularity's weight."""
 
-    variant: str
-    items: int
-    ridge: float
-    prior: float
+    variant: Variant
+    items: Count
+    ridge: Penalty
+    prior: Penalty
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ class Recommender:
 
 
 def train_params() -> TrainParams:
-    params = read_params("train", TrainParams)
-    if params.variant not in ("advanced", "baseline"):
-        raise TrainError(f"params.yaml: train.variant is {params.variant!r}; write advanced or baseline")
-    above_zero("train", params, "items", "ridge", "prior")
-    return params
+    return read_params("train", TrainParams)
 
 
 def fitted(known: Histories, params: TrainParams) -> Recommender:

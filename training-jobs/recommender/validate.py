@@ -8,6 +8,7 @@ from ratings import DATA, SCHEMA, read_ratings, split_in_time
 
 from trainkit.checks import Finding, finding
 from trainkit.frames import checked
+from trainkit.limits import Count, Share
 from trainkit.params import read_params
 from trainkit.stage import run_stage
 from trainkit.validation import reported
@@ -15,9 +16,9 @@ from trainkit.validation import reported
 
 @dataclass(frozen=True)
 class Limits:
-    min_users: int
-    min_ratings_per_user: int
-    max_item_share: float
+    min_users: Count
+    min_ratings_per_user: Count
+    max_item_share: Share
 
 
 def validate() -> str:

@@ -2,25 +2,32 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainkit.errors import TrainError
+from trainkit.limits import Between, Count, Share
 from trainkit.splits import Fold, leaked_rows
 from trainkit.table import Schema, Table
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Section `validate` of params.yaml; shares are in 0..1."""
+    """Section `validate` of params.yaml."""
 
-    min_rows_per_class: int
-    min_class_share: float
-    max_duplicate_share: float
-    drift_warn: float
-    drift_fail: float
+    min_rows_per_class: Count
+    min_class_share: Share
+    max_duplicate_share: Share
+    drift_warn: Annotated[float, Between(0, 100)]
+    drift_fail: Annotated[float, Between(0, 100)]
+
+    def __post_init__(self) -> None:
+        if self.drift_warn > self.drift_fail:
+            raise TrainError(
+                f"params.yaml: validate.drift_warn is {self.drift_warn}; write at most drift_fail, {self.drift_fail}"
+            )
 
 
 class LabelLimits(Protocol):

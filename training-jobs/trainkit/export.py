@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainkit.card import feature_table
 from trainkit.explain import background, explained
 from trainkit.graph import infer, tensors
+from trainkit.limits import Between, Seed, Tolerance
 from trainkit.parity import compared
 from trainkit.reference import reference
 from trainkit.release import Release, write_release
@@ -24,10 +25,10 @@ class Limits:
     `background_rows`, drawn with `background_seed`, are what explanations compare a row with; they are in the artifact.
     """
 
-    golden_rows: int
-    tolerance: float
-    background_rows: int
-    background_seed: int
+    golden_rows: Annotated[int, Between(1, 1000)]
+    tolerance: Tolerance
+    background_rows: Annotated[int, Between(1, 1000)]
+    background_seed: Seed
 
 
 @dataclass(frozen=True)

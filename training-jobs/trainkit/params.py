@@ -1,22 +1,23 @@
-"""Read `params.yaml` strictly: every name known, every value of the declared type."""
+"""Read `params.yaml` strictly: every name known, every value of the declared type and within its limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 from trainkit.errors import TrainError
 from trainkit.job import read_yaml
+from trainkit.limits import LARGEST_SEED, Between, Limit, parts
 
-LARGEST_SEED = (1 << 32) - 1  # what every generator takes
 SECTIONS = ("validate", "train", "evaluate", "export")
-VARIANTS = ("advanced", "baseline")
+LARGEST_FLOAT = 1 << 1023
+SEED = Between(0, LARGEST_SEED)  # of whatever ends in seed, declared or not
 Section = TypeVar("Section")
 
 
 def read_params(section: str, kind: type[Section], folder: Path = Path()) -> Section:
-    """The `section` of params.yaml as `kind`, a dataclass of int, float, bool and str fields."""
+    """The `section` of params.yaml as `kind`, a dataclass of int, float, bool and str fields, Annotated with limits."""
     return as_section(all_params(folder), section, kind)
 
 
@@ -45,20 +46,6 @@ def all_params(folder: Path) -> dict[str, dict[str, Any]]:
     return {section: found.get(section, {}) for section in SECTIONS}
 
 
-def above_zero(section: str, params: object, *names: str) -> None:
-    """TrainError that names the first of these fields that is not."""
-    for name in names:
-        if (value := getattr(params, name)) <= 0:
-            raise TrainError(f"params.yaml: {section}.{name} is {value}; write a number above 0")
-
-
-def known_variant(name: str) -> str:
-    """The value of `train.variant`; TrainError unless a job has such a variant."""
-    if name not in VARIANTS:
-        raise TrainError(f"params.yaml: train.variant is {name!r}; write {' or '.join(VARIANTS)}")
-    return name
-
-
 def flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """`{"train": {"seed": 7}}` as `{"train.seed": "7"}`."""
     return {
@@ -66,13 +53,36 @@ def flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _typed(section: str, name: str, value: Any, kind: Any) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+def _typed(section: str, name: str, value: Any, declared: Any) -> Any:
+    kind, limits = parts(declared)
+    if name.endswith("seed"):
+        limits = (*limits, SEED)
+    try:
+        return _within(_as(kind, value), limits)
+    except ValueError as error:
+        raise TrainError(f"params.yaml: {section}.{name} is {_shown(value)}; write {error}") from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """The value as `kind`: whole numbers are floats too, booleans are no numbers."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if kind is float and whole:
+        value = float(value) if abs(value) < LARGEST_FLOAT else inf
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TrainError(f"params.yaml: {section}.{name} is {value!r}; write a value of type {kind.__name__}")
+        raise ValueError(f"a value of type {kind.__name__}")
     if kind is float and not isfinite(value):
-        raise TrainError(f"params.yaml: {section}.{name} is {value}; write a number that is finite")
-    if name.endswith("seed") and not 0 <= value <= LARGEST_SEED:
-        raise TrainError(f"params.yaml: {section}.{name} is {value}; write 0 to {LARGEST_SEED}")
+        raise ValueError("a number that is finite")
     return value
+
+
+def _within(value: Any, limits: Sequence[Limit]) -> Any:
+    for limit in limits:
+        if not limit.holds(value):
+            raise ValueError(limit.told())
+    return value
+
+
+def _shown(value: Any) -> str:
+    """Cut where somebody wrote a number of a thousand digits."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainkit.documents import rounded
 from trainkit.errors import TrainError
+from trainkit.limits import Between, Folds, Seed
 from trainkit.splits import Fold, Rows
 from trainkit.table import Table
 
@@ -22,9 +23,9 @@ METRIC = re.compile(r"[A-Za-z][-A-Za-z0-9_.]{0,62}")  # what gates and MLflow ta
 class Evaluation:
     """Section `evaluate` of params.yaml."""
 
-    folds: int
-    repeats: int
-    seed: int
+    folds: Folds
+    repeats: Annotated[int, Between(1, 1000)]
+    seed: Seed
 
     def as_split(self) -> tuple[int, int, int]:
         return self.folds, self.repeats, self.seed

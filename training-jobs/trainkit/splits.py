@@ -30,8 +30,6 @@ def repeated_folds(table: Table, folds: int, repeats: int, seed: int) -> list[li
     """`repeats` independent splits: the mean over them depends little on how rows happened to fall."""
     known = table.labels[table.labels != ""]  # the others are the data's fault, and said by its checks
     check_folds(folds, int(np.unique(known, return_counts=True)[1].min(initial=len(table))))
-    if repeats < 1:
-        raise TrainError(f"params.yaml: evaluate.repeats is {repeats}; write 1 or more")
     return [stratified_folds(table, folds, seed + repeat) for repeat in range(repeats)]
 
 

@@ -80,10 +80,12 @@ def check_elements(name: str, total: int, limits: TensorLimits) -> None:
 
 
 def check_texts(name: str, texts: list[bytes], limits: TensorLimits) -> None:
-    longest = max(map(len, texts), default=0)
-    if longest > limits.text_bytes:
-        raise Refusal(
-            413,
-            f"input '{name}': an element of {longest} bytes; at most {limits.text_bytes} are taken"
-            f" (it begins {shown(repr(max(texts, key=len)[:16]))})",
-        )
+    """The first that is too long is named by its place among the elements, which counts from 0 and row by row."""
+    if max(map(len, texts), default=0) <= limits.text_bytes:
+        return
+    index, text = next((at, one) for at, one in enumerate(texts) if len(one) > limits.text_bytes)
+    raise Refusal(
+        413,
+        f"input '{name}': element {index} has {len(text)} bytes; at most {limits.text_bytes} are taken"
+        f" (it begins {shown(repr(text[:16]))})",
+    )

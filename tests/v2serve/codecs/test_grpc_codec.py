@@ -223,6 +223,7 @@ def test_a_long_text_is_413_raw_and_typed() -> None:
     raw = refused(echo("BYTES"), limits, **x("BYTES", [1]), raw_input_contents=[b"\4\0\0\0abcd"])
     typed = refused(echo("BYTES"), limits, **x("BYTES", [1], bytes_contents=[b"abcd"]))
     assert str(raw) == str(typed)
+    assert str(raw).startswith("input 'x': element 0 has 4 bytes; at most 3 are taken")
     assert raw.status == 413
 
 

@@ -190,6 +190,7 @@ def test_wrong_bytes_are_400_with_the_reason(request_body: Any, raw: bytes, reas
 def test_too_many_elements_and_too_long_texts_are_413() -> None:
     many = refused(x("FP32", [4], 16), b"0" * 16, check=echo("FP32"), elements=3)
     assert "input 'x': 4 elements so far; at most 3 are taken in one request" in str(many)
-    long = refused(x("BYTES", [1], 8), b"\4\0\0\0abcd", check=echo("BYTES"), text_bytes=3)
-    assert "input 'x': an element of 4 bytes; at most 3 are taken" in str(long)
+    framed = b"\1\0\0\0a\4\0\0\0abcd\5\0\0\0efghi"
+    long = refused(x("BYTES", [3], len(framed)), framed, check=echo("BYTES"), text_bytes=3)
+    assert str(long) == "input 'x': element 1 has 4 bytes; at most 3 are taken (it begins \"b'abcd'\")"
     assert (many.status, long.status) == (413, 413)

@@ -261,7 +261,7 @@ def test_a_request_above_a_limit_is_refused(
 
 def test_a_long_text_is_413() -> None:
     refusal = refused(x("BYTES", [2], ["a", "x" * 9]), echo("BYTES"), text_bytes=8)
-    assert "input 'x': an element of 9 bytes; at most 8 are taken" in str(refusal)
+    assert "input 'x': element 1 has 9 bytes; at most 8 are taken" in str(refusal)
     assert refusal.status == 413
 
 
