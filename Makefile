@@ -11,10 +11,10 @@ TEST_GROUPS := $(UP_GROUPS) cluster infra test check
 FLEET_GROUPS := $(TEST_GROUPS) fleet
 ALL_GROUPS := $(FLEET_GROUPS)
 
-.PHONY: help up fleet mlflow down test test-slow test-fleet kind e2e check lock render bench fuzz soak h2spec proto images preview apply _pulumi clean
+.PHONY: help up fleet mlflow down test test-slow test-fleet kind e2e check lock render bench fuzz soak h2spec proto images image-fleet _builder preview apply _pulumi clean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: .venv/up.stamp  ## train, register, promote, sync and serve two models on this machine (PORT=0: any port)
 	@$(BIN)/mainline up $(if $(PORT),--port $(PORT))
@@ -77,11 +77,17 @@ proto: .venv/test.stamp  ## the gRPC messages, compiled again
 
 BUILDER ?= $(shell command -v buildah || command -v docker)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
-images:  ## both images, by buildah or docker (BASE= pins the base)
-	@test -n "$(BUILDER)" || { echo "make: neither buildah nor docker is on PATH; install one"; exit 1; }
+BUILD_ARGS = --build-arg REVISION=$(REVISION) $(if $(BASE),--build-arg BASE=$(BASE))
+images: _builder  ## the images of the server and of the jobs, by buildah or docker (BASE= pins the base)
 	@for image in v2serve:model-servers training:training-jobs; do \
 	  $(BUILDER) build -f $${image#*:}/Containerfile -t mainline/$${image%%:*}:0.1.0 \
-	    --build-arg REVISION=$(REVISION) $(if $(BASE),--build-arg BASE=$(BASE)) . ; done
+	    $(BUILD_ARGS) . || exit 1; done
+
+image-fleet: _builder  ## the third image, for jobs that say `image: fleet`: torch and its like, gigabytes
+	@$(BUILDER) build -f training-jobs/Containerfile -t mainline/training-fleet:0.1.0 --build-arg FLEET=1 $(BUILD_ARGS) .
+
+_builder:
+	@test -n "$(BUILDER)" || { echo "make: neither buildah nor docker is on PATH; install one"; exit 1; }
 
 preview: _pulumi .venv/test.stamp  ## what `pulumi up` would do, and what the rules say to it (ENV=dev; needs pulumi and an AWS login)
 	@$(BIN)/mainline check $(ENV)
