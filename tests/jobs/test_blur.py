@@ -23,6 +23,7 @@ from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
+from v2serve.observe.reference import load_reference
 from v2serve.pipeline import BadInput, Pipeline, load_pipeline
 
 STAGES = ("validate.py", "train.py", "evaluate.py", "export.py")
@@ -95,6 +96,17 @@ def test_the_pipeline_makes_an_artifact_that_tells_sharp_from_blurred(made: tupl
     found = ask(blur, encoded(drawn(99)), encoded(blurred(drawn(99))))
     assert found["blurred"].tolist() == [False, True]
     assert found["score"][0] < 0.5 < found["score"][1]
+
+
+def test_its_answers_are_watched_for_nobody_could_compare_photographs(
+    made: tuple[Path, Pipeline], blur: Pipeline
+) -> None:
+    found = load_reference(made[0] / "artifact", blur.contract)
+    assert found is not None
+    reference, place = found
+    assert (place.inputs, place.label) == ((), "blurred")
+    assert [name for name, _ in place.outputs] == ["score", "variance_of_laplacian"]
+    assert reference.expected_classes == {"false": 0.5, "true": 0.5}
 
 
 def test_the_variance_of_the_laplacian_is_the_textbooks(blur: Pipeline) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 
@@ -19,6 +20,7 @@ from tests.jobs.miniature_images import CLASSES, encoded, parquet, picture, pict
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
+from v2serve.observe.reference import load_reference
 from v2serve.pipeline import Pipeline, load_pipeline
 
 pytestmark = pytest.mark.fleet
@@ -55,7 +57,14 @@ def run(job: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The job's folder after all stages."""
     job = miniature(tmp_path_factory.mktemp("jobs") / "clone")
-    for words in (["validate.py"], ["train.py", "baseline"], ["train.py"], ["evaluate.py"], ["export.py"]):
+    for words in (
+        ["validate.py"],
+        ["train.py", "baseline"],
+        ["train.py"],
+        ["convert.py"],
+        ["evaluate.py"],
+        ["export.py"],
+    ):
         done = run(job, *words)
         assert done.returncode == 0, done.stderr
     return job
@@ -64,6 +73,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pipeline(made: Path) -> Pipeline:
     return load_pipeline(made / "artifact", "cifar10", Runtime())
+
+
+def test_its_answers_are_watched_for_nobody_could_compare_images(made: Path, pipeline: Pipeline) -> None:
+    found = load_reference(made / "artifact", pipeline.contract)
+    assert found is not None
+    reference, place = found
+    assert (place.inputs, place.label, place.outputs) == ((), "label", (("probabilities", 1),))
+    assert sum(reference.predictions.classes.values()) == pytest.approx(1)
+    assert set(reference.predictions.classes) == set(pipeline.contract.parameters["labels"])
 
 
 @pytest.fixture
@@ -139,7 +157,7 @@ def test_a_training_that_is_killed_twice_ends_with_the_same_bytes(made: Path, ag
     assert done.returncode == 0, done.stderr
     assert "goes on after epoch 2 of 4" in done.stdout
     assert _bytes(again, "work/model.safetensors") == _bytes(made, "work/model.safetensors")
-    for stage in ("evaluate.py", "export.py"):
+    for stage in ("convert.py", "evaluate.py", "export.py"):
         assert run(again, stage).returncode == 0
     assert _bytes(again, "artifact/SHA256SUMS") == _bytes(made, "artifact/SHA256SUMS")
 
@@ -193,15 +211,35 @@ def test_params_that_cannot_be_trained_are_refused(
 
 def test_a_graph_that_is_too_large_is_not_exported(again: Path, made: Path) -> None:
     shutil.copyfile(made / "work/model.safetensors", again / "work/model.safetensors")
-    with_params(again, export={"largest_megabytes": 0.5})
-    done = run(again, "export.py")
+    with_params(again, convert={"largest_megabytes": 0.5})
+    done = run(again, "convert.py")
     assert done.returncode == 1
-    assert "trainkit: model.onnx has 1.2 MB, params.yaml export.largest_megabytes is 0.5" in done.stderr
+    assert "trainkit: the graph has 1.2 MB, params.yaml convert.largest_megabytes is 0.5" in done.stderr
+
+
+def test_what_is_served_is_int8_and_says_what_that_cost(made: Path) -> None:
+    told = json.loads(_bytes(made, "artifact/evidence.json"))["int8"]
+    kinds = {tensor.data_type for tensor in onnx.load(made / "artifact/model.onnx").graph.initializer}
+    assert told["served"] == "int8"
+    assert told["full"] - told["int8"] == pytest.approx(told["loss"], abs=1e-5)
+    assert told["int8_bytes"] == (made / "artifact/model.onnx").stat().st_size < told["full_bytes"] / 3
+    assert onnx.TensorProto.INT8 in kinds
+    metrics = json.loads(_bytes(made, "metrics.json"))
+    assert metrics["accuracy"] == pytest.approx(told["int8"], abs=1e-5)  # what is gated is what is served
+
+
+def test_float32_is_served_where_int8_is_not_wanted(again: Path, made: Path) -> None:
+    shutil.copyfile(made / "work/model.safetensors", again / "work/model.safetensors")
+    with_params(again, convert={"quantize": False})
+    done = run(again, "convert.py")
+    assert done.returncode == 0, done.stderr
+    kinds = {tensor.data_type for tensor in onnx.load(again / "work/model.onnx").graph.initializer}
+    assert onnx.TensorProto.INT8 not in kinds
 
 
 def test_weights_of_another_network_are_named(again: Path) -> None:
     shutil.copyfile(again / "work/baseline.safetensors", again / "work/model.safetensors")
-    done = run(again, "evaluate.py")
+    done = run(again, "convert.py")
     assert done.returncode == 1
     assert "work/model.safetensors is no whitened of small: delete it and run dvc repro" in done.stderr
 
@@ -212,7 +250,7 @@ def test_the_recipe_for_a_gpu_trains_exports_and_stays_below_50_megabytes(again:
         conf.read_text("utf-8").replace("precision: 16-mixed", "precision: 32-true"), encoding="utf-8"
     )
     with_params(again, train={"recipe": "resnet", "epochs": 1})
-    for words in (["train.py"], ["evaluate.py"], ["export.py"]):
+    for words in (["train.py"], ["convert.py"], ["evaluate.py"], ["export.py"]):
         done = run(again, *words)
         assert done.returncode == 0, done.stderr
     size = (again / "artifact/model.onnx").stat().st_size / 1e6

@@ -19,6 +19,7 @@ from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
+from v2serve.observe.reference import load_reference
 from v2serve.pipeline import BadInput, Pipeline, load_pipeline
 
 OUTPUTS = ["mean", "lower_80", "upper_80", "lower_95", "upper_95"]
@@ -83,6 +84,12 @@ def test_int8_is_measured_and_not_served_unless_it_is_asked_for(made: Path, tmp_
     with_params(job, export={"quantize": True, "quantize_loss": 50.0})
     assert run(job, "export.py").returncode == 0
     assert (job / "artifact/model.onnx").stat().st_size == measured["int8_bytes"]
+
+
+def test_its_forecasts_are_watched_for_nobody_could_compare_histories(made: Path, naive: Pipeline) -> None:
+    found = load_reference(made, naive.contract)
+    assert found is not None
+    assert (found[1].inputs, found[1].label, found[1].outputs) == ((), None, (("mean", 0),))
 
 
 def test_the_baseline_repeats_the_last_day(naive: Pipeline) -> None:

@@ -17,6 +17,7 @@ from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
+from v2serve.observe.reference import load_reference
 from v2serve.pipeline import BadInput, Pipeline, load_pipeline
 
 
@@ -46,8 +47,8 @@ def refusal(run: Run, job: Path, *words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The served pipeline of an artifact that train and export made; its metrics are of no consequence here."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact that train and export made; its metrics are of no consequence here."""
     from tests.jobs.conftest import run as fixture
 
     run = fixture.__wrapped__(tmp_path_factory.mktemp("recommender"), tmp_path_factory)  # type: ignore[attr-defined]
@@ -56,7 +57,12 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     for stage in ("validate.py", "train.py", "export.py"):
         done = run(job, stage)
         assert done.returncode == 0, done.stderr
-    return load_pipeline(job / "artifact", "recommender", Runtime())
+    return job / "artifact"
+
+
+@pytest.fixture(scope="module")
+def answers(made: Path) -> Pipeline:
+    return load_pipeline(made, "recommender", Runtime())
 
 
 def ask(
@@ -196,6 +202,14 @@ def test_the_newest_fifth_of_every_user_is_test(imported: Import) -> None:
     older, newest = imported("ratings").split_in_time(ratings(), 0.2)
     assert (newest.groupby("userId").size() == EACH // 5).all()
     assert (older.groupby("userId").timestamp.max() < newest.groupby("userId").timestamp.min()).all()
+
+
+def test_its_best_scores_are_watched_for_nobody_could_compare_users(made: Path, answers: Pipeline) -> None:
+    found = load_reference(made, answers.contract)
+    assert found is not None
+    assert (found[1].inputs, found[1].label, found[1].outputs) == ((), None, (("scores", 1),))
+    (told,) = found[0].predictions.outputs
+    assert told.min <= ask(answers, [1])["scores"].max() <= told.max
 
 
 def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run) -> None:

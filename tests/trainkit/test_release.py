@@ -22,6 +22,7 @@ from trainkit.release import Parity, Release, write_release
 from v2serve.artifact import verify
 from v2serve.contract import RequestCheck
 from v2serve.model import Runtime
+from v2serve.observe.reference import load_reference
 from v2serve.pipeline import load_pipeline
 from v2serve.warmup import golden_answer, load_golden, warm_up
 
@@ -143,6 +144,17 @@ def test_evidence_says_what_the_job_measured_and_from_what(folder: Path) -> None
     card = (folder / "artifact/model-card.md").read_text("utf-8")
     assert "| x | FP32 | [-1, 1] |" in card
     assert "does on 2 rows: the largest difference is 1e-07, 1e-05 are allowed" in card
+
+
+def test_answers_on_reference_rows_are_what_serving_is_compared_with(folder: Path) -> None:
+    write_release(plain(answers={"y": np.array([[0.2], [6.0]], np.float32)}))
+    artifact = folder / "artifact"
+    told = json.loads((artifact / "reference.json").read_text("utf-8"))
+    assert (told["rows"], told["predictions"]["classes"]) == (2, {})
+    pipeline = load_pipeline(artifact, "toy-model", Runtime())
+    found = load_reference(artifact, pipeline.contract)
+    assert found is not None
+    assert found[1].outputs == (("y", 0),)
 
 
 def test_the_golden_answers_are_those_of_model_py_and_the_graph(folder: Path) -> None:

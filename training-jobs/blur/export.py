@@ -42,7 +42,8 @@ class Limits:
 def export() -> str:
     limits, scorer = read_params("export", Limits), load_model()
     train, test = read_photographs(TRAIN), read_photographs(TEST)
-    graph = scorer_graph(scorer)
+    graph, points = scorer_graph(scorer), features(test, TEST.name)
+    answers = infer(graph, points)
     return write_release(
         Release(
             graph=graph,
@@ -58,7 +59,8 @@ def export() -> str:
             reference=_reference(train),
             about=ABOUT,
             method=METHOD,
-            parity=_parity(graph, scorer, test, limits.tolerance),
+            parity=_parity(answers["score"], scorer.scores(points), limits.tolerance),
+            answers=answers,
             files=explained("occlusion", ["image"], "score", grid=GRID),
         )
     )
@@ -93,10 +95,8 @@ def _encoded(image: Image.Image, kind: str) -> bytes:
     return out.getvalue()
 
 
-def _parity(graph: bytes, scorer: Any, test: Photographs, tolerance: float) -> Parity:
-    points = features(test, TEST.name)
-    difference = np.abs(infer(graph, points)["score"] - scorer.scores(points)).max()
-    return Parity(float(difference), tolerance, len(test))
+def _parity(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> Parity:
+    return Parity(float(np.abs(found - expected).max()), tolerance, len(expected))
 
 
 def _reference(train: Photographs) -> dict[str, Any]:

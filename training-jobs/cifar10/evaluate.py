@@ -1,13 +1,14 @@
-"""Accuracy on the test images, of the variant trained and of the baseline, class by class."""
+"""Accuracy on the test images, of the graph that is served and of the baseline, class by class."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from images import CLASSES, Images, load_images
+from convert import answered, read_conversion
+from images import CLASSES, load_images
 from learner import load_network, probabilities
 from numpy.typing import NDArray
-from recipe import Recipe, Train, baseline, chosen
+from recipe import Train, baseline
 from train import WEIGHTS
 
 from trainkit.documents import rounded, write_json
@@ -27,8 +28,10 @@ class Evaluation:
 def evaluate() -> str:
     params, test = read_params("train", Train), load_images("test")
     torch.set_num_threads(params.threads)
-    found = scores(_answers(chosen(params), "model", test), test.labels)
-    compared = scores(_answers(baseline(params.label_smoothing), "baseline", test), test.labels)
+    batch = read_params("evaluate", Evaluation).batch
+    plain = load_network(baseline(params.label_smoothing), WEIGHTS["baseline"])
+    found = scores(answered(read_conversion()[0], test, batch), test.labels)
+    compared = scores(probabilities(plain, test, batch), test.labels)
     metrics = found | {f"baseline_{name}": value for name, value in compared.items() if "recall" not in name}
     write_json(METRICS, {name: rounded(value) for name, value in metrics.items()})
     interval = f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}"
@@ -58,11 +61,6 @@ def calibration_error(confidence: NDArray[np.float32], hits: NDArray[np.bool_]) 
         abs(hits[bins == at].mean() - confidence[bins == at].mean()) * (bins == at).mean() for at in set(bins)
     ]
     return float(np.sum(gaps))
-
-
-def _answers(recipe: Recipe, weights: str, test: Images) -> NDArray[np.float32]:
-    batch = read_params("evaluate", Evaluation).batch
-    return probabilities(load_network(recipe, WEIGHTS[weights]), test, batch)
 
 
 if __name__ == "__main__":

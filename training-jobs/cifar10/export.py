@@ -6,19 +6,15 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from graph import answers, graph_of
+from convert import answered, as_input, read_conversion
 from images import CLASSES, FILES, SIDE, Images, load_images
-from learner import load_network, probabilities
-from numpy.typing import NDArray
 from recipe import Recipe, Train, chosen
-from train import WEIGHTS
 
 from trainkit.documents import rounded
-from trainkit.errors import TrainError
 from trainkit.explain import explained
-from trainkit.limits import AboveZero, Between, Tolerance
+from trainkit.limits import Between, Tolerance
 from trainkit.params import read_params
-from trainkit.release import Asked, Parity, Release, Tensor, write_release
+from trainkit.release import Asked, Release, Tensor, write_release
 from trainkit.stage import run_stage
 
 INPUTS = (
@@ -26,6 +22,7 @@ INPUTS = (
     Tensor("image_bytes", "BYTES", (-1,), optional=True),
 )
 OUTPUTS = (Tensor("label", "BYTES", (-1,)), Tensor("probabilities", "FP32", (-1, len(CLASSES))))
+BATCH = 500  # images at once, so that memory stays small
 GRID = 4  # cells a side, of 8x8 pixels: 17 images of one request, which is below what model.py takes
 ABOUT = {
     "title": "Ten kinds of things on small photographs",
@@ -52,17 +49,13 @@ class Limits:
     """Section `export` of params.yaml."""
 
     golden_rows: Annotated[int, Between(1, 64)]  # files of one request
-    tolerance: Tolerance
-    largest_megabytes: Annotated[float, AboveZero(10_000)]
+    golden_tolerance: Tolerance
 
 
 def export() -> str:
     params, limits, test = read_params("train", Train), read_params("export", Limits), load_images("test")
-    torch.set_num_threads(params.threads)
-    recipe = chosen(params)
-    network = load_network(recipe, WEIGHTS["model"])
-    content = graph_of(network)
-    _check_size(content, limits)
+    recipe, (content, parity, int8) = chosen(params), read_conversion()
+    found = answered(content, test, BATCH)
     return write_release(
         Release(
             graph=content,
@@ -70,12 +63,18 @@ def export() -> str:
             outputs=OUTPUTS,
             parameters={"labels": list(CLASSES), "range": [0.0, 1.0], "channels": ["red", "green", "blue"]},
             golden=_golden(test, limits.golden_rows),
-            golden_tolerance=limits.tolerance,
+            golden_tolerance=limits.golden_tolerance,
             reference=_reference(load_images("train")),
             about=ABOUT,
             method=_method(recipe, len(test)),
-            parity=_parity(content, probabilities(network, test, 500), test, limits.tolerance),
-            evidence={"recipe": recipe.name, "variant": params.variant, "onnx_bytes": len(content)},
+            parity=parity,
+            answers={"label": np.array(CLASSES)[found.argmax(axis=1)], "probabilities": found},
+            evidence={
+                "recipe": recipe.name,
+                "variant": params.variant,
+                "onnx_bytes": len(content),
+                "int8": int8,
+            },
             files=explained("occlusion", ["image", "image_bytes"], "probabilities", grid=GRID),
             takes=TAKES,
             not_reproducible=_why_not(recipe),
@@ -83,33 +82,11 @@ def export() -> str:
     )
 
 
-def _check_size(content: bytes, limits: Limits) -> None:
-    megabytes = len(content) / 1e6
-    if megabytes > limits.largest_megabytes:
-        raise TrainError(
-            f"model.onnx has {megabytes:.1f} MB, params.yaml export.largest_megabytes is {limits.largest_megabytes:g}: "
-            "take smaller widths in the recipe"
-        )
-
-
-def _as_input(images: Images) -> NDArray[np.float32]:
-    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-
-
-def _parity(content: bytes, expected: NDArray[np.float32], test: Images, tolerance: float) -> Parity:
-    """Over all test images, so many at once that memory stays small."""
-    steps = [slice(start, start + 500) for start in range(0, len(test), 500)]
-    largest = max(
-        float(np.abs(answers(content, _as_input(test.take(rows))) - expected[rows]).max()) for rows in steps
-    )
-    return Parity(largest, tolerance, len(test))
-
-
 def _golden(test: Images, rows: int) -> list[Asked]:
     """The first test images as numbers, and the same as the files that they are."""
     files = np.empty(rows, object)
     files[:] = pq.read_table(FILES["test"], columns=["image"])["image"].slice(0, rows).to_pylist()
-    return [Asked({"image": _as_input(test.take(slice(rows)))}), Asked({"image_bytes": files})]
+    return [Asked({"image": as_input(test.take(slice(rows)))}), Asked({"image_bytes": files})]
 
 
 def _reference(train: Images) -> dict[str, Any]:

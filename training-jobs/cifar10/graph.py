@@ -41,6 +41,15 @@ def answers(content: bytes, images: NDArray) -> NDArray:
     return found
 
 
+def float_nodes(content: bytes) -> list[str]:
+    """What stays float where the rest is int8: the first convolution, which sees the pixels, and the last product."""
+    nodes = onnx.load_from_string(content).graph.node
+    first = next(place for place, node in enumerate(nodes) if node.op_type == "Conv")
+    return [
+        node.name for place, node in enumerate(nodes) if place <= first or node.op_type in ("Gemm", "Softmax")
+    ]
+
+
 def _anonymous(model: onnx.ModelProto) -> bytes:
     """Without what tells of the machine: paths in the nodes' descriptions."""
     for node in model.graph.node:

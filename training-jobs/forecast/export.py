@@ -71,6 +71,7 @@ def export() -> str:
             about=ABOUT,
             method=METHOD,
             parity=parity(content, model, series, limits.tolerance),
+            answers={"mean": run(session(choice.graph), {"history": served(newest(series.train))})["mean"]},
             evidence={"int8": choice.evidence},
         )
     )
@@ -118,7 +119,7 @@ def golden(series: Panel, count: int) -> list[Asked]:
 
 
 def reference(series: Panel) -> dict[str, Any]:
-    """What the series looked like; a history is no row of features, so nothing here is watched for drift."""
+    """What the series looked like; a history is no row of features, so only forecasts are watched for drift."""
     levels = [float(train.mean()) for train in series.train]
     return {
         "rows": sum(map(len, series.train)),

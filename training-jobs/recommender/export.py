@@ -9,6 +9,7 @@ import onnxruntime
 from graph import LONGEST, recommender_graph
 from histories import Histories
 from model import Recommender
+from numpy.typing import NDArray
 from ratings import read_ratings
 
 from trainkit.documents import rounded
@@ -45,6 +46,7 @@ class Limits:
 def export() -> str:
     model, limits = load_model(), read_params("export", Limits)
     content = recommender_graph(model)
+    found = answers(content, model.known.seen)
     return write_release(
         Release(
             graph=content,
@@ -60,20 +62,28 @@ def export() -> str:
             reference=reference(),
             about=ABOUT,
             method=METHOD,
-            parity=parity(content, model, limits.tolerance),
+            parity=parity(found, model, limits.tolerance),
+            answers={"scores": found[1][:, : LIMITS["default_k"]]},
             files={"catalogue.json": catalogue(model.known)},
         )
     )
 
 
-def parity(content: bytes, model: Recommender, tolerance: float) -> Parity:
-    """The scores of every known user's whole list, ONNX Runtime against numpy in float64, largest difference."""
+def answers(content: bytes, seen: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """By ONNX Runtime: every known user's list, as columns of the catalogue, and its scores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    seen = model.known.seen
     feeds = {"films": np.arange(seen.shape[1]), "history": seen, "seen": seen > 0}
     best, score = session.run(["best", "score"], feeds)
+    return best, score
+
+
+def parity(
+    found: tuple[NDArray[np.int64], NDArray[np.float32]], model: Recommender, tolerance: float
+) -> Parity:
+    """The scores of every known user's whole list, against numpy in float64, largest difference."""
+    (best, score), seen = found, model.known.seen
     expected = np.take_along_axis(model.scores(seen), best, axis=1)
     finite = np.isfinite(expected)
     same = np.array_equal(finite, np.isfinite(score))
@@ -104,7 +114,7 @@ def catalogue(known: Histories) -> bytes:
 
 
 def reference() -> dict[str, Any]:
-    """What the ratings looked like; no feature of a request is a measurement, so there is nothing to drift."""
+    """What the ratings looked like; no feature of a request is a measurement, so only scores are watched for drift."""
     ratings = read_ratings()
     counts = ratings.userId.value_counts()
     return {

@@ -24,6 +24,7 @@ from trainkit.golden import Asked, Tensor, document, is_binary, request
 from trainkit.job import Job, read_job
 from trainkit.params import all_params
 from trainkit.parity import Parity
+from trainkit.reference import predictions
 from trainkit.stage import ARTIFACT, METRICS
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 class Release:
     """What a job hands over. `parameters` go into contract.json: labels, units, limits.
 
-    `golden` are inputs only (or Asked, with V2 parameters). `evidence` is added to evidence.json, `takes` is
-    the model card's section on the input, and `not_reproducible` says why another run gives other bytes.
+    `golden` are inputs only (or Asked, with V2 parameters). `answers` are those of the graph on reference rows (test
+    rows, mostly), by output: what serving's answers are compared with where inputs cannot be. `evidence` is added to
+    evidence.json, `takes` is the model card's section on the input, and `not_reproducible` says why another run gives
+    other bytes.
     """
 
     graph: bytes
@@ -65,6 +68,7 @@ class Release:
     about: Mapping[str, str]
     method: str
     parity: Parity
+    answers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
     takes: str = ""
@@ -130,12 +134,19 @@ def _written(job: Job, release: Release, evidence: dict[str, Any]) -> str:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     write_json(folder / "contract.json", contract(job.model, release))
-    write_json(folder / "reference.json", release.reference)
+    write_json(folder / "reference.json", _reference(release))
     write_json(folder / "evidence.json", evidence)
     takes = release.takes or tensor_table(release.inputs)
     (folder / "model-card.md").write_text(model_card(release.about, takes, evidence), encoding="utf-8")
     _write_golden(folder, job.model, release)
     return write_sums(folder)
+
+
+def _reference(release: Release) -> dict[str, Any]:
+    if not release.answers:
+        return dict(release.reference)
+    found = predictions(release.answers, release.outputs, release.parameters.get("labels", ()))
+    return {**release.reference, "predictions": found}
 
 
 def contract(model: str, release: Release) -> dict[str, Any]:

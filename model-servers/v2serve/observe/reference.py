@@ -1,7 +1,7 @@
-"""What the training data looked like, from `reference.json` of the artifact, and where a request holds the same."""
+"""What the training data and the answers on it were, from `reference.json`, and where calls hold the same."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ REFERENCE = "reference.json"
 _log = logging.getLogger("v2serve")
 _MOST_FEATURES = 256  # 13 series each: more would be no metric but a data set
 _MOST_CLASSES = 1000
+_MOST_OUTPUTS = 16
+_BOOLEANS = {"false", "true"}
 _NUMBERS = frozenset(("FP16", "FP32", "FP64"))
 
 
@@ -28,19 +30,33 @@ class FeatureReference(msgspec.Struct, frozen=True):
     shares: tuple[float, ...]
 
 
+class Predictions(msgspec.Struct, frozen=True):
+    """What the artifact answered on reference rows: the shares of its classes, and of a few outputs what numbers."""
+
+    classes: dict[str, float] = {}
+    outputs: tuple[FeatureReference, ...] = ()
+
+
 class Reference(msgspec.Struct, frozen=True):
     """Other fields of the file are not ours to judge."""
 
-    features: tuple[FeatureReference, ...]
+    features: tuple[FeatureReference, ...] = ()
     classes: dict[str, float] = {}
+    predictions: Predictions = Predictions()
+
+    @property
+    def expected_classes(self) -> dict[str, float]:
+        """What the model answered; of older artifacts, what the training data had."""
+        return self.predictions.classes or self.classes
 
 
 class Place(NamedTuple):
-    """The inputs that hold the features, and the output that holds the class and its place among the outputs."""
+    """The inputs that hold the features, the output that holds the class, and those of numbers, each with its place."""
 
     inputs: tuple[str, ...]
     label: str | None = None
     label_at: int = 0
+    outputs: tuple[tuple[str, int], ...] = ()
 
     def matrix(self, arrays: Sequence[Array]) -> Array:
         """[rows, features]."""
@@ -70,18 +86,24 @@ def _found(folder: Path, contract: Contract) -> tuple[Reference, Place] | str:
     if place is None:
         names = [feature.name for feature in reference.features[:8]]
         return f"no input is [rows, {len(reference.features)}], none is named as {names}"
+    if not place.inputs and place.label is None and not place.outputs:
+        return "it has no features, no classes and no predictions that an output of the contract could be compared with"
     return reference, place
 
 
 def _fault(reference: Reference) -> str | None:
-    count = len(reference.features)
-    if not 0 < count <= _MOST_FEATURES:
-        return f"features: {count} given; from 1 to {_MOST_FEATURES} are watched"
-    if len(reference.classes) > _MOST_CLASSES:
-        return f"classes: {len(reference.classes)} given; up to {_MOST_CLASSES} are watched"
-    if len({feature.name for feature in reference.features}) < count:
-        return "features: a name is given twice"
-    faults = (_feature_fault(feature) for feature in reference.features)
+    if len(reference.expected_classes) > _MOST_CLASSES:
+        return f"classes: {len(reference.expected_classes)} given; up to {_MOST_CLASSES} are watched"
+    of_inputs = _features_fault("features", reference.features, _MOST_FEATURES)
+    return of_inputs or _features_fault("predictions.outputs", reference.predictions.outputs, _MOST_OUTPUTS)
+
+
+def _features_fault(field: str, features: Sequence[FeatureReference], most: int) -> str | None:
+    if len(features) > most:
+        return f"{field}: {len(features)} given; up to {most} are watched"
+    if len({feature.name for feature in features}) < len(features):
+        return f"{field}: a name is given twice"
+    faults = (_feature_fault(feature) for feature in features)
     return next((fault for fault in faults if fault is not None), None)
 
 
@@ -97,14 +119,26 @@ def _feature_fault(feature: FeatureReference) -> str | None:
 
 
 def find_place(reference: Reference, contract: Contract) -> Place | None:
-    """One input [n, features], or inputs named as the features, each a column."""
+    """One input [n, features], or inputs named as the features, each a column; None if neither is there."""
+    inputs = _inputs(reference, contract) if reference.features else ()
+    if inputs is None:
+        return None
+    told = {feature.name for feature in reference.predictions.outputs}
+    outputs = tuple(
+        (spec.name, at)
+        for at, spec in enumerate(contract.outputs)
+        if spec.name in told and spec.datatype in _NUMBERS and spec.shape
+    )
+    return Place(inputs, *_label(contract, reference.expected_classes), outputs)
+
+
+def _inputs(reference: Reference, contract: Contract) -> tuple[str, ...] | None:
     names = tuple(feature.name for feature in reference.features)
     specs = {spec.name: spec for spec in contract.inputs if not spec.optional}
-    label = _label(contract) if reference.classes else (None, 0)
     if all(name in specs and _is_column(specs[name]) for name in names):
-        return Place(names, *label)
+        return names
     wide = [spec.name for spec in contract.inputs if not spec.optional and _is_matrix(spec, len(names))]
-    return Place((wide[0],), *label) if len(wide) == 1 else None
+    return (wide[0],) if len(wide) == 1 else None
 
 
 def _is_matrix(spec: TensorSpec, width: int) -> bool:
@@ -115,11 +149,12 @@ def _is_column(spec: TensorSpec) -> bool:
     return spec.datatype in _NUMBERS and _is_one(spec)
 
 
-def _label(contract: Contract) -> tuple[str | None, int]:
-    """A column of names, or else of numbers, of classes; one called `label` before others."""
-    columns = [spec for spec in contract.outputs if spec.datatype in ("BYTES", "INT64") and _is_one(spec)]
+def _label(contract: Contract, classes: Collection[str]) -> tuple[str | None, int]:
+    """A column of names, or else of numbers, of classes; one called `label` before others. Of booleans: the first."""
+    datatypes = ("BOOL",) if set(classes) == _BOOLEANS else ("BYTES", "INT64")
+    columns = [spec for spec in contract.outputs if spec.datatype in datatypes and _is_one(spec)]
     ranked = sorted(columns, key=lambda spec: (spec.name != "label", spec.datatype != "BYTES"))
-    return (ranked[0].name, contract.outputs.index(ranked[0])) if ranked else (None, 0)
+    return (ranked[0].name, contract.outputs.index(ranked[0])) if ranked and classes else (None, 0)
 
 
 def _is_one(spec: TensorSpec) -> bool:

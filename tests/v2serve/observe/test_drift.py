@@ -16,8 +16,9 @@ from tests.v2serve.observe.test_metrics import values
 from trainkit.reference import reference as training_reference
 from trainkit.table import Column, Schema, Table
 from v2serve.contract import Contract, TensorSpec
-from v2serve.observe.drift import DriftStatistics, stability_indexes
+from v2serve.observe.drift import DriftStatistics
 from v2serve.observe.exposition import render
+from v2serve.observe.histograms import stability_indexes
 from v2serve.observe.metrics import Release
 from v2serve.observe.reference import Reference, load_reference
 
@@ -252,13 +253,14 @@ def changed(**fields: Any) -> str:
     [
         ("{", "truncated"),
         ("[]", "Expected `object`"),
-        ('{"features": []}', "features: 0 given; from 1 to 256"),
+        ('{"features": []}', "it has no features, no classes and no predictions"),
+        (json.dumps({"features": [document()["features"][0]] * 257}), "features: 257 given; up to 256"),
         (changed(shares=[1.0]), "feature length: 9 quantiles need 10 shares"),
         (changed(quantiles=[1.0] * 9), "feature length: quantiles do not rise"),
         (changed(shares=[0.0] * 10), "feature length: shares are not those of a whole"),
         (changed(name="width"), "features: a name is given twice"),
         (json.dumps({"features": [document()["features"][0]]}), "no input is [rows, 1], none is named as"),
-        (json.dumps({"images": {"mean": 0.5}}), "missing required field `features`"),
+        (json.dumps({"images": {"mean": 0.5}}), "it has no features, no classes and no predictions"),
     ],
 )
 def test_a_reference_of_another_shape_is_one_line_in_the_log(

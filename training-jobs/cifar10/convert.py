@@ -1,0 +1,108 @@
+"""The trained network as the graph that is served: compared with PyTorch, and in int8 if params.yaml says so."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from graph import answers, float_nodes, graph_of
+from images import Images, load_images
+from learner import load_network, probabilities
+from numpy.typing import NDArray
+from recipe import Train, chosen
+from train import WEIGHTS
+
+from trainkit.documents import read_json, write_json
+from trainkit.errors import TrainError
+from trainkit.limits import AboveZero, Batch, Between, Share, Tolerance
+from trainkit.params import read_params
+from trainkit.quantize import Choice, Metric, calibrated, choose
+from trainkit.release import Parity
+from trainkit.stage import run_stage
+
+GRAPH, REPORT = Path("work/model.onnx"), Path("work/conversion.json")
+TIMED = 100  # images, each asked alone
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Section `convert` of params.yaml."""
+
+    batch: Batch
+    tolerance: Tolerance
+    largest_megabytes: Annotated[float, AboveZero(10_000)]
+    quantize: bool
+    quantize_loss: Share
+    calibration_images: Annotated[int, Between(1, 50_000)]
+
+
+def convert() -> str:
+    params, wanted, test = read_params("train", Train), read_params("convert", Conversion), load_images("test")
+    torch.set_num_threads(params.threads)
+    network = load_network(chosen(params), WEIGHTS["model"])
+    full = graph_of(network)
+    _check_size(full, wanted)
+    parity = _parity(full, probabilities(network, test, wanted.batch), test, wanted)
+    choice = _chosen(full, test, wanted)
+    _write(choice.graph)
+    write_json(REPORT, {"parity": asdict(parity), "int8": choice.evidence})
+    return f"largest difference from PyTorch {parity.largest_difference:.1e}; {choice.line}"
+
+
+def read_conversion() -> tuple[bytes, Parity, dict[str, Any]]:
+    """What `convert` wrote: the graph, its parity with PyTorch, and how int8 compares."""
+    report = read_json(REPORT, "dvc repro convert")
+    try:
+        return GRAPH.read_bytes(), Parity(**report["parity"]), report["int8"]
+    except FileNotFoundError:
+        raise TrainError(f"{GRAPH} is missing: dvc repro convert") from None
+
+
+def as_input(images: Images) -> NDArray[np.float32]:
+    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+
+def answered(content: bytes, images: Images, batch: int) -> NDArray[np.float32]:
+    """`probabilities` of all images, so many at once that memory stays small."""
+    steps = [slice(start, start + batch) for start in range(0, len(images), batch)]
+    return np.concatenate([answers(content, as_input(images.take(rows))) for rows in steps])
+
+
+def _check_size(content: bytes, wanted: Conversion) -> None:
+    megabytes = len(content) / 1e6
+    if megabytes > wanted.largest_megabytes:
+        raise TrainError(
+            f"the graph has {megabytes:.1f} MB, params.yaml convert.largest_megabytes is {wanted.largest_megabytes:g}: "
+            "take smaller widths in the recipe"
+        )
+
+
+def _parity(content: bytes, expected: NDArray[np.float32], test: Images, wanted: Conversion) -> Parity:
+    """Over all test images; TrainError above the tolerance comes with the release."""
+    largest = np.abs(answered(content, test, wanted.batch) - expected).max()
+    return Parity(float(largest), wanted.tolerance, len(test))
+
+
+def _chosen(full: bytes, test: Images, wanted: Conversion) -> Choice:
+    """Activations get their ranges from training images: the test images decide about the loss only."""
+
+    def accuracy(graph: bytes) -> float:
+        return float((answered(graph, test, wanted.batch).argmax(axis=1) == test.labels).mean())
+
+    seen = as_input(load_images("train").take(slice(wanted.calibration_images)))
+    calls = [{"image": seen[start : start + wanted.batch]} for start in range(0, len(seen), wanted.batch)]
+    small = calibrated(full, calls, float_nodes(full))
+    timed = as_input(test.take(slice(TIMED)))
+    alone = [{"image": timed[row : row + 1]} for row in range(len(timed))]
+    return choose(full, small, Metric("accuracy", accuracy), alone, wanted)
+
+
+def _write(content: bytes) -> None:
+    draft = GRAPH.with_suffix(".part")
+    draft.write_bytes(content)
+    draft.replace(GRAPH)
+
+
+if __name__ == "__main__":
+    run_stage(convert)
