@@ -34,8 +34,6 @@ BASE64 = (b"/9j/", b"iVBORw0KGgo")  # how these two begin where JSON had to carr
 FLOOR = np.float32(0.01)  # of energies in grey levels squared: flat areas have a logarithm, too
 AXES_SWAPPED = (5, 6, 7, 8)  # of EXIF orientation; mirrors and half turns leave the features as they are
 ORIENTATION = 0x0112
-STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))  # (down, right)
-STRAIGHT = (0, 1, 4, 5)  # of STEPS: to the side and down, by one and by two
 DIAGONAL = np.log([1.0, 1.0, 2.0, 2.0])  # a diagonal step is longer
 DEEP = ("I", "I;16", "I;16B", "F")
 
@@ -146,71 +144,80 @@ def _middle(image: Image.Image, factor: int) -> Image.Image:
 
 def features(grey: Image.Image) -> Vector:
     """[variance of the Laplacian, then logarithms of energies at three scales, of variance and brightness]."""
-    pixels = _pixels(grey)
-    variance, found = _scale(pixels)
-    mean = pixels.mean()
-    spread = np.vdot(pixels, pixels) / pixels.size - mean * mean
+    scales = [_pixels(grey)]
     for _ in range(SCALES - 1):
         grey = grey.reduce(2)
-        found = found + _scale(_pixels(grey))[1]
-    return np.array([variance, *found, np.log(spread + 1.0), mean / 255.0], np.float32)
+        scales.append(_pixels(grey))
+    found = np.array([_measured(pixels) for pixels in scales])
+    brightness, spread = _moments(scales[0])
+    rows = _described(np.log(found + FLOOR)).ravel()
+    return np.array([found[0, 0], *rows, np.log(spread + 1.0), brightness / 255.0], np.float32)
 
 
 def _pixels(grey: Image.Image) -> Vector:
     return np.asarray(grey).astype(np.float32)
 
 
-def _scale(grey: Vector) -> tuple[float, list[float]]:
-    """The variance of the Laplacian, and what one scale says about edges, by direction and by distance."""
-    width, ones = grey.shape[1], _ones(grey.size)
-    inner = (grey.shape[0] - 2) * (width - 2)
-    right, down, other = np.empty((3, grey.size), np.float32)  # three that fit the cache, used again
-    _laplacian(_step(grey, (0, 1), right), _step(grey, (1, 0), down), width, other)
-    square = np.dot(other, other) / inner
-    variance = square - (np.dot(other, ones) / inner) ** 2
-    mean = np.dot(np.abs(other, out=other), ones) / inner
-    found = [
-        _sizes(right, ones),
-        _sizes(down, ones),
-        *(_sizes(_step(grey, by, other), ones) for by in STEPS[2:]),
-    ]
-    energies, means = zip(*found, strict=True)
-    logs = np.log(np.array([variance, square, mean, *energies, *(means[at] for at in STRAIGHT)]) + FLOOR)
-    return float(variance), _described(logs)
+def _moments(grey: Vector) -> tuple[float, float]:
+    """Mean and variance."""
+    flat = grey.reshape(-1)
+    mean = float(np.dot(flat, _ones(flat.size))) / flat.size
+    return mean, float(np.dot(flat, flat)) / flat.size - mean * mean
 
 
-def _sizes(step: Vector, ones: Vector) -> tuple[float, float]:
-    """Mean square and mean size; the step is used up."""
-    square = float(np.dot(step, step))
-    return square / step.size, float(np.dot(np.abs(step, out=step), ones)) / step.size
+def _measured(grey: Vector) -> list[float]:
+    """Of one scale: variance, mean square and size of the Laplacian, energies of four directions, sizes of two."""
+    (height, width), count, ones = grey.shape, grey.size, _ones(grey.size)
+    right, down, laplacian = np.empty((3, count), np.float32)
+    _differences(grey, right, down)
+    _laplacian(right, down, width, laplacian)
+    inner = (height - 2) * (width - 2)
+    square, mean = _dot(laplacian, laplacian) / inner, _dot(laplacian, ones) / inner
+    energies = _energies(right, down, width)
+    sizes = [_dot(np.abs(values, out=values), ones) for values in (laplacian, right, down)]
+    found = [*energies, *sizes[1:]]
+    return [square - mean * mean, square, sizes[0] / inner, *(value / count for value in found)]
 
 
-def _described(logs: Vector) -> list[float]:
-    """Sums and differences of logarithms: levels, and ratios that do not change with contrast."""
-    variance, square, mean = logs[:3]
-    energy, absolute = logs[3:9], logs[9:13]
-    directions = np.sort(energy[:4] - DIAGONAL)
-    lags = energy[4:] - energy[:2]
-    return [
-        *(variance, mean, variance - 2 * mean),
-        *(*directions, directions[3] - directions[0]),
-        *(*energy[:2], *lags, lags.mean()),
-        *(absolute[2:] - absolute[:2]),
-        *(2 * absolute[:2] - energy[:2]),
-        square - energy[:2].mean(),
-    ]
+def _differences(grey: Vector, right: Vector, down: Vector) -> None:
+    """To the next pixel on the right and below, flat; 0 where that is outside."""
+    flat, width = grey.reshape(-1), grey.shape[1]
+    np.subtract(flat[1:], flat[:-1], out=right[:-1])
+    right[width - 1 :: width] = 0  # the next row begins where this one ends
+    np.subtract(flat[width:], flat[:-width], out=down[:-width])
+    down[-width:] = 0
 
 
-def _step(grey: Vector, by: tuple[int, int], out: Vector) -> Vector:
-    """grey[y + down, x + right] - grey[y, x], flat; 0 where the neighbour is outside."""
-    (down, right), flat = by, grey.reshape(-1)
-    shift = down * grey.shape[1] + right
-    np.subtract(flat[shift:], flat[:-shift], out=out[:-shift])
-    out[-shift:] = 0
-    if right:  # the next row begins where this one ends
-        columns = slice(0, 1) if right < 0 else slice(-right, None)
-        out.reshape(grey.shape)[:, columns] = 0
-    return out
+def _energies(right: Vector, down: Vector, width: int) -> list[float]:
+    """Sums of squared differences to the side, down and along both diagonals.
+
+    A diagonal difference is one to the side and one down: |r + d|^2 = |r|^2 + |d|^2 + 2 r.d saves making it.
+    """
+    side, below = _dot(right, right), _dot(down, down)
+    rows = side - _dot(right[-width:], right[-width:])  # the last row has no diagonal
+    first, last = down[::width], down[width - 1 :: width]
+    falling = rows + below - _dot(first, first) + 2 * _dot(right[:-1], down[1:])
+    rising = rows + below - _dot(last, last) - 2 * _dot(right, down)
+    return [side, below, max(falling, 0.0), max(rising, 0.0)]
+
+
+def _dot(one: Vector, other: Vector) -> float:
+    return float(np.dot(one, other))
+
+
+def _described(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums and differences of logarithms, a row for each scale: levels, and ratios that do not change with contrast."""
+    variance, square, size = logs[:, 0:1], logs[:, 1:2], logs[:, 2:3]
+    energy, sizes = logs[:, 3:7], logs[:, 7:9]
+    directions = np.sort(energy - DIAGONAL, axis=1)
+    straight = energy[:, :2]
+    return np.hstack(
+        [
+            *(variance, size, variance - 2 * size, square - straight.mean(axis=1, keepdims=True)),
+            *(directions, directions[:, 3:] - directions[:, :1]),
+            *(straight, 2 * sizes - straight),
+        ]
+    )
 
 
 def _laplacian(right: Vector, down: Vector, width: int, out: Vector) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import math
 from asyncio import Future
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -37,6 +37,7 @@ __all__ = [
 
 INLINE_BYTES = 64 << 10  # and so would what comes with a larger body
 _TURN_SECONDS = 2 * INLINE_SECONDS  # of calls that are not quick, in one turn of the loop
+_LOOK_SECONDS = 0.002  # while calls wait for a worker, answers wait as long to be told together
 
 Result = Sequence[Array] | Future[Sequence[Array]]
 
@@ -158,6 +159,8 @@ class ThreadLane:
         self._jobs = _Jobs()
         self._workers: list[_Worker] = []
         self._service = 0.0  # seconds of one job, moving average
+        self._done: deque[tuple[_Job, Outcome, float]] = deque()  # by workers; nobody has been told yet
+        self._looks = False  # the loop's thread will look into it without being woken
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -224,10 +227,27 @@ class ThreadLane:
         return self._loop
 
     def _hand_over(self, job: _Job, outcome: Outcome, seconds: float) -> None:
-        """In the worker's thread."""
+        """In the worker's thread. To be woken for each answer costs the loop's thread more than many answers do."""
         assert self._loop is not None  # noqa: S101 - workers start with it
+        self._done.append((job, outcome, seconds))
+        if self._looks:
+            return
+        self._looks = True
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
-            self._loop.call_soon_threadsafe(self._settle, job, outcome, seconds)
+            self._loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        """Tell what is done; again soon, as long as calls wait for a worker."""
+        self._tell_done()
+        if self.queued and self._loop is not None:
+            self._loop.call_later(_LOOK_SECONDS, self._look)
+            return
+        self._looks = False
+        self._tell_done()  # what came before a worker could see that it has to wake
+
+    def _tell_done(self) -> None:
+        while self._done:
+            self._settle(*self._done.popleft())
 
     def _leave(self, job: _Job) -> None:
         """Its caller has been told, or has left; a timer that goes on would keep what the job holds."""

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.jobs.conftest import Run, checkout
+from tests.jobs.conftest import ROOT, Run, checkout
 from tests.jobs.conftest import run as run_fixture
 from tests.jobs.explaining import explained, golden_explained
 from tests.jobs.job_modules import job_alone, modules_of, with_data, with_params
 from tests.jobs.miniature_photographs import Rows, blurred, drawn, encoded, parquet, photographs
 from trainkit.errors import TrainError
+from trainkit.served import served_code
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
@@ -117,6 +118,30 @@ def test_the_variance_of_the_laplacian_is_the_textbooks(blur: Pipeline) -> None:
     assert ask(blur, encoded(image, "PNG"))["variance_of_laplacian"][0] == pytest.approx(
         laplacian.var(), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 65), (200, 130)])
+def test_energies_are_mean_squares_of_differences(size: tuple[int, int]) -> None:
+    code = served_code(ROOT / "training-jobs/blur")
+    grey = np.random.default_rng(3).integers(0, 256, size[::-1]).astype(np.float32)
+    steps = [
+        grey[:, 1:] - grey[:, :-1],
+        grey[1:] - grey[:-1],
+        grey[1:, 1:] - grey[:-1, :-1],
+        grey[1:, :-1] - grey[:-1, 1:],
+    ]
+    wanted = [float((step.astype(np.float64) ** 2).sum()) / grey.size for step in steps]
+    sizes = [float(np.abs(step.astype(np.float64)).sum()) / grey.size for step in steps[:2]]
+    assert code._measured(grey)[3:] == pytest.approx([*wanted, *sizes], rel=1e-5)
+
+
+def test_a_flat_diagonal_has_no_energy_below_zero() -> None:
+    code = served_code(ROOT / "training-jobs/blur")
+    down, right = np.mgrid[0:64, 0:64].astype(np.float32)
+    falling, rising = code._measured((down - right) * 3 + 128)[5:7]
+    assert falling == pytest.approx(0, abs=1e-3)
+    assert falling >= 0
+    assert rising > 30
 
 
 def test_the_baseline_is_one_threshold_on_the_variance(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -92,6 +92,32 @@ async def test_what_a_function_raises_is_what_its_caller_gets(pipeline: Pipeline
     assert await lane.work(lambda: "alive") == "alive"
 
 
+async def test_an_answer_that_is_there_does_not_wait_for_the_next_call(
+    pipeline: Pipeline, gate: threading.Event
+) -> None:
+    lane = ThreadLane(pipeline, LaneLimits(concurrency=1, queue=8))
+    quick = [lane.work(partial(int, 7)) for _ in range(2)]
+    hanging = [lane.work(gate.wait) for _ in range(2)]
+    assert await asyncio.wait_for(asyncio.gather(*quick), 1) == [7, 7]
+    assert lane.queued == 1
+    gate.set()
+    assert await asyncio.gather(*hanging) == [True] * 2
+
+
+async def test_the_loop_is_woken_less_often_than_it_has_answers(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = ThreadLane(pipeline, LaneLimits(concurrency=2, queue=500))
+    loop, woken = asyncio.get_running_loop(), list[int]()
+    wake = loop.call_soon_threadsafe
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: (woken.append(1), wake(*args))[1])
+    numbers = [lane.work(partial(int, number)) for number in range(500)]
+    assert await asyncio.gather(*numbers) == list(range(500))
+    assert lane.batches == {1: 500}
+    assert 0 < len(woken) < 250
+    assert await lane.work(partial(int, 1)) == 1  # and once all have been told, the next one wakes again
+
+
 async def test_a_full_queue_is_503_at_once_and_says_when_to_come_back(
     pipeline: Pipeline, gate: threading.Event
 ) -> None:
