@@ -1,5 +1,6 @@
 """cifar10 from pictures to the answers of its artifact, killed on the way, on several nodes, and swept."""
 
+import json
 import os
 import shutil
 import signal
@@ -211,10 +212,10 @@ def test_params_that_cannot_be_trained_are_refused(
 
 def test_a_graph_that_is_too_large_is_not_exported(again: Path, made: Path) -> None:
     shutil.copyfile(made / "work/model.safetensors", again / "work/model.safetensors")
-    with_params(again, convert={"largest_megabytes": 0.5})
+    with_params(again, export={"largest_megabytes": 0.5})
     done = run(again, "convert.py")
     assert done.returncode == 1
-    assert "trainkit: the graph has 1.2 MB, params.yaml convert.largest_megabytes is 0.5" in done.stderr
+    assert "trainkit: the graph has 1.2 MB, params.yaml export.largest_megabytes is 0.5" in done.stderr
 
 
 def test_what_is_served_is_int8_and_says_what_that_cost(made: Path) -> None:
@@ -230,7 +231,7 @@ def test_what_is_served_is_int8_and_says_what_that_cost(made: Path) -> None:
 
 def test_float32_is_served_where_int8_is_not_wanted(again: Path, made: Path) -> None:
     shutil.copyfile(made / "work/model.safetensors", again / "work/model.safetensors")
-    with_params(again, convert={"quantize": False})
+    with_params(again, export={"quantize": False})
     done = run(again, "convert.py")
     assert done.returncode == 0, done.stderr
     kinds = {tensor.data_type for tensor in onnx.load(again / "work/model.onnx").graph.initializer}

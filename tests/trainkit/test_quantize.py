@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trainkit.errors import TrainError
 from trainkit.graph import run, session
-from trainkit.quantize import Metric, choose, milliseconds, quantized
+from trainkit.quantize import Metric, calibrated, choose, milliseconds, quantized
 
 ROWS = np.random.default_rng(1).normal(size=(64, 32)).astype(np.float32)
 FEEDS = [{"features": ROWS[:1]}, {"features": ROWS}]
@@ -42,6 +42,26 @@ def best(graph: bytes) -> NDArray[np.intp]:
     return np.asarray(run(session(graph), {"features": ROWS})["score"].argmax(axis=1))
 
 
+def convolutions() -> bytes:
+    """`image` [batch, 3, 8, 8] -> `score` [batch, 4, 8, 8], in two convolutions, `first` and `second`."""
+    generator = np.random.default_rng(3)
+    shapes = {"one": (8, 3, 3, 3), "two": (4, 8, 3, 3)}
+    weights = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "one"], ["inner"], name="first", pads=[1] * 4),
+            helper.make_node("Relu", ["inner"], ["bent"], name="relu"),
+            helper.make_node("Conv", ["bent", "two"], ["score"], name="second", pads=[1] * 4),
+        ],
+        "toy",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch", 4, 8, 8])],
+        [numpy_helper.from_array(values, name) for name, values in weights.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(onnx.ModelProto.SerializeToString(made, deterministic=True))
+
+
 FULL = product()
 SMALL = quantized(FULL)
 METRIC = Metric("accuracy", lambda graph: float((best(graph) == best(FULL)).mean()))
@@ -62,6 +82,46 @@ def test_int8_answers_nearly_the_same_in_fewer_bytes() -> None:
 
 def test_the_same_graph_has_the_same_int8_bytes(capfd: pytest.CaptureFixture[str]) -> None:
     assert quantized(FULL) == SMALL
+    assert capfd.readouterr().out == ""
+
+
+IMAGES = np.random.default_rng(4).normal(size=(16, 3, 8, 8)).astype(np.float32)
+CALLS = [{"image": IMAGES[:8]}, {"image": IMAGES[8:]}]
+
+
+def test_calibrated_convolutions_answer_nearly_the_same() -> None:
+    full = convolutions()
+    large, small = (
+        run(session(graph), {"image": IMAGES})["score"] for graph in (full, calibrated(full, CALLS, ()))
+    )
+    assert 0 < np.abs(large - small).max() < 0.05 * np.abs(large).max()
+
+
+def test_a_calibrated_answer_does_not_depend_on_the_other_rows_of_its_request() -> None:
+    opened = session(calibrated(convolutions(), CALLS, ()))
+    together = run(opened, {"image": IMAGES})["score"]
+    alone = np.concatenate([run(opened, {"image": row[None]})["score"] for row in IMAGES])
+    assert np.array_equal(together, alone)
+
+
+def test_weights_have_seven_bits_so_that_every_processor_has_the_same_integers() -> None:
+    graph = onnx.load_from_string(calibrated(convolutions(), CALLS, ())).graph
+    weights = [numpy_helper.to_array(one) for one in graph.initializer if one.data_type == TensorProto.INT8]
+    large = [values for values in weights if values.ndim == 4]
+    assert len(large) == 2
+    assert all(np.abs(values.astype(int)).max() <= 64 for values in large)
+
+
+def test_nodes_that_stay_float_do() -> None:
+    graph = onnx.load_from_string(calibrated(convolutions(), CALLS, ["first"])).graph
+    floats = {
+        one.name for one in graph.initializer if one.data_type == TensorProto.FLOAT and len(one.dims) == 4
+    }
+    assert floats == {"one"}
+
+
+def test_the_same_graph_and_calls_have_the_same_calibrated_bytes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert calibrated(convolutions(), CALLS, ["first"]) == calibrated(convolutions(), CALLS, ["first"])
     assert capfd.readouterr().out == ""
 
 

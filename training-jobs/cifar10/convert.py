@@ -15,35 +15,37 @@ from train import WEIGHTS
 
 from trainkit.documents import read_json, write_json
 from trainkit.errors import TrainError
-from trainkit.limits import AboveZero, Batch, Between, Share, Tolerance
+from trainkit.limits import AboveZero, Between, Share, Tolerance
 from trainkit.params import read_params
 from trainkit.quantize import Choice, Metric, calibrated, choose
 from trainkit.release import Parity
 from trainkit.stage import run_stage
 
 GRAPH, REPORT = Path("work/model.onnx"), Path("work/conversion.json")
+BATCH = 500  # images at once, so that memory stays small
 TIMED = 100  # images, each asked alone
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """Section `convert` of params.yaml."""
+class Export:
+    """Section `export` of params.yaml, which says what it is that is served."""
 
-    batch: Batch
     tolerance: Tolerance
     largest_megabytes: Annotated[float, AboveZero(10_000)]
     quantize: bool
     quantize_loss: Share
     calibration_images: Annotated[int, Between(1, 50_000)]
+    golden_rows: Annotated[int, Between(1, 64)]  # files of one request
+    golden_tolerance: Tolerance
 
 
 def convert() -> str:
-    params, wanted, test = read_params("train", Train), read_params("convert", Conversion), load_images("test")
+    params, wanted, test = read_params("train", Train), read_params("export", Export), load_images("test")
     torch.set_num_threads(params.threads)
     network = load_network(chosen(params), WEIGHTS["model"])
     full = graph_of(network)
     _check_size(full, wanted)
-    parity = _parity(full, probabilities(network, test, wanted.batch), test, wanted)
+    parity = _parity(full, probabilities(network, test, BATCH), test, wanted)
     choice = _chosen(full, test, wanted)
     _write(choice.graph)
     write_json(REPORT, {"parity": asdict(parity), "int8": choice.evidence})
@@ -63,35 +65,35 @@ def as_input(images: Images) -> NDArray[np.float32]:
     return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
-def answered(content: bytes, images: Images, batch: int) -> NDArray[np.float32]:
-    """`probabilities` of all images, so many at once that memory stays small."""
+def answered(content: bytes, images: Images, batch: int = BATCH) -> NDArray[np.float32]:
+    """`probabilities` of all images, by ONNX Runtime."""
     steps = [slice(start, start + batch) for start in range(0, len(images), batch)]
     return np.concatenate([answers(content, as_input(images.take(rows))) for rows in steps])
 
 
-def _check_size(content: bytes, wanted: Conversion) -> None:
+def _check_size(content: bytes, wanted: Export) -> None:
     megabytes = len(content) / 1e6
     if megabytes > wanted.largest_megabytes:
         raise TrainError(
-            f"the graph has {megabytes:.1f} MB, params.yaml convert.largest_megabytes is {wanted.largest_megabytes:g}: "
+            f"the graph has {megabytes:.1f} MB, params.yaml export.largest_megabytes is {wanted.largest_megabytes:g}: "
             "take smaller widths in the recipe"
         )
 
 
-def _parity(content: bytes, expected: NDArray[np.float32], test: Images, wanted: Conversion) -> Parity:
+def _parity(content: bytes, expected: NDArray[np.float32], test: Images, wanted: Export) -> Parity:
     """Over all test images; TrainError above the tolerance comes with the release."""
-    largest = np.abs(answered(content, test, wanted.batch) - expected).max()
+    largest = np.abs(answered(content, test) - expected).max()
     return Parity(float(largest), wanted.tolerance, len(test))
 
 
-def _chosen(full: bytes, test: Images, wanted: Conversion) -> Choice:
+def _chosen(full: bytes, test: Images, wanted: Export) -> Choice:
     """Activations get their ranges from training images: the test images decide about the loss only."""
 
     def accuracy(graph: bytes) -> float:
-        return float((answered(graph, test, wanted.batch).argmax(axis=1) == test.labels).mean())
+        return float((answered(graph, test).argmax(axis=1) == test.labels).mean())
 
     seen = as_input(load_images("train").take(slice(wanted.calibration_images)))
-    calls = [{"image": seen[start : start + wanted.batch]} for start in range(0, len(seen), wanted.batch)]
+    calls = [{"image": seen[start : start + BATCH]} for start in range(0, len(seen), BATCH)]
     small = calibrated(full, calls, float_nodes(full))
     timed = as_input(test.take(slice(TIMED)))
     alone = [{"image": timed[row : row + 1]} for row in range(len(timed))]

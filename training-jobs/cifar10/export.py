@@ -1,18 +1,16 @@
 """The network as an artifact: `image` FP32 or `image_bytes` BYTES -> `label` [-1], `probabilities` [-1,10]."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from convert import answered, as_input, read_conversion
+from convert import Export, answered, as_input, read_conversion
 from images import CLASSES, FILES, SIDE, Images, load_images
 from recipe import Recipe, Train, chosen
 
 from trainkit.documents import rounded
 from trainkit.explain import explained
-from trainkit.limits import Between, Tolerance
 from trainkit.params import read_params
 from trainkit.release import Asked, Release, Tensor, write_release
 from trainkit.stage import run_stage
@@ -22,7 +20,6 @@ INPUTS = (
     Tensor("image_bytes", "BYTES", (-1,), optional=True),
 )
 OUTPUTS = (Tensor("label", "BYTES", (-1,)), Tensor("probabilities", "FP32", (-1, len(CLASSES))))
-BATCH = 500  # images at once, so that memory stays small
 GRID = 4  # cells a side, of 8x8 pixels: 17 images of one request, which is below what model.py takes
 ABOUT = {
     "title": "Ten kinds of things on small photographs",
@@ -44,18 +41,10 @@ TAKES = """Exactly one of:
 A file of another size is cut to its middle square and averaged down to 32x32."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Section `export` of params.yaml."""
-
-    golden_rows: Annotated[int, Between(1, 64)]  # files of one request
-    golden_tolerance: Tolerance
-
-
 def export() -> str:
-    params, limits, test = read_params("train", Train), read_params("export", Limits), load_images("test")
+    params, limits, test = read_params("train", Train), read_params("export", Export), load_images("test")
     recipe, (content, parity, int8) = chosen(params), read_conversion()
-    found = answered(content, test, BATCH)
+    found = answered(content, test)
     return write_release(
         Release(
             graph=content,

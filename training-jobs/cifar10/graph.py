@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 OPSET = 17
+KEPT = ("BatchNormalization", "Gemm", "Softmax")  # in float32: little work, and the last ones decide
 
 
 def graph_of(network: nn.Module) -> bytes:
@@ -42,12 +43,10 @@ def answers(content: bytes, images: NDArray) -> NDArray:
 
 
 def float_nodes(content: bytes) -> list[str]:
-    """What stays float where the rest is int8: the first convolution, which sees the pixels, and the last product."""
+    """What stays float32 where the rest is int8: all up to the first convolution, and KEPT."""
     nodes = onnx.load_from_string(content).graph.node
     first = next(place for place, node in enumerate(nodes) if node.op_type == "Conv")
-    return [
-        node.name for place, node in enumerate(nodes) if place <= first or node.op_type in ("Gemm", "Softmax")
-    ]
+    return [node.name for place, node in enumerate(nodes) if place <= first or node.op_type in KEPT]
 
 
 def _anonymous(model: onnx.ModelProto) -> bytes:
