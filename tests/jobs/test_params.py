@@ -28,7 +28,7 @@ KINDS = {  # job -> section of params.yaml -> what reads it
         "validate": "checks.Limits",
         "train": "recipe.Train",
         "evaluate": "evaluate.Evaluation",
-        "export": "export.Limits",
+        "export": "convert.Export",
     },
     "forecast": {
         "validate": "validate.Limits",

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from mainline.registry import Registry
+from tests.trainkit import buckets
 from tests.trainkit.toy import export
 from trainkit.artifact import verified_digest
 from trainkit.errors import TrainError
@@ -22,23 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow'
 
 @pytest.fixture
 def bucket(registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a server on this machine, which the environment names as an operator would."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-    for name, value in {
-        "MLFLOW_S3_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "MAINLINE_MLFLOW_ARTIFACTS": "s3://models/mlflow",
-    }.items():
-        monkeypatch.setenv(name, value)
-    # Servers of one process share what they hold.
-    with urlopen(Request(f"{endpoint}/moto-api/reset", method="POST")):
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="models")
-    yield "models"
-    server.stop()
+    with buckets.serving(monkeypatch) as found:
+        yield found
 
 
 def _keys() -> list[str]:

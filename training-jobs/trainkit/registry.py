@@ -24,6 +24,7 @@ DATABASE = "sqlite:///"
 MLFLOW_TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags", "registered_models"}
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # MLflow servers (http) are asked by MLflow itself
 CONNECT_WAIT = 5.0  # seconds
+LOCK = 0x6D6C666C6F77  # of ours among the advisory locks of a database
 _SECRET = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 # MLflow reads these at import. Nobody is told that we train; an absent server is reported in seconds, not minutes.
 SETTINGS = {
@@ -42,7 +43,7 @@ def opened() -> "MlflowClient":
         raise TrainError(f"{URI} is not set: sqlite:////folder/mlflow.db, or the address of an MLflow server")
     if not uri.startswith(DATABASE):
         check_reachable(uri)
-        with one_line(uri):
+        with one_line(uri), _alone_in(uri):
             return _client(uri)
     path = Path(uri.removeprefix(DATABASE))
     with _first_alone(path), one_line(uri):
@@ -74,6 +75,25 @@ def _first_alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _alone_in(uri: str) -> Iterator[None]:
+    """Refuse a database server that does not let us in at once: MLflow tries for two minutes.
+
+    In PostgreSQL, hold a lock meanwhile: MLflow's own is a file of one machine, and the tables of a new database
+    must not be created twice.
+    """
+    if urlsplit(uri).scheme.startswith("http"):
+        yield
+        return
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text(f"select pg_advisory_lock({LOCK})"))
+        yield
 
 
 def _client(uri: str) -> "MlflowClient":
