@@ -20,7 +20,9 @@ from v2serve.pipeline import BadInput
 MAX_TEXTS = 128
 MAX_BYTES = 16_384  # of a text; longer ones are refused
 STEP = 8  # pieces are padded to a multiple of it
-TERM_STEP = 128  # and terms beyond two a piece to a multiple of this
+TERMS_A_PIECE = 3  # most texts have fewer
+TERM_STEP = 128  # and terms beyond them to a multiple of this
+BEGINNINGS = (4, 5, 6)  # letters of a word
 WORD = re.compile(r"\w+(?:'\w+)*|[!?]")
 VOCABULARY, TOKENIZER, SETTINGS = "vocabulary.json", "tokenizer.json", "reader.json"
 
@@ -50,7 +52,7 @@ def preprocess(inputs: dict[str, Any], parameters: Mapping[str, Any]) -> dict[st
     texts = [checked(content, f"text[{number}]") for number, content in enumerate(given)]
     reader = _reader[0]
     found = {} if reader.pieces is None else as_pieces([reader.pieces.encode(text).ids for text in texts])
-    least = 2 * found["pieces"].shape[1] if found else TERM_STEP // 2
+    least = TERMS_A_PIECE * found["pieces"].shape[1] if found else TERM_STEP // 2
     return found | as_terms([known(text, reader.numbers) for text in texts], len(reader.numbers), least)
 
 
@@ -70,9 +72,10 @@ def checked(content: bytes, where: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """Words in lower case, `!`, `?`, and each pair of neighbours."""
+    """Words in lower case, `!`, `?`, each pair of neighbours, and how longer words begin: `movi-` of movies, moving."""
     words = WORD.findall(text.lower())
-    return words + [f"{one} {two}" for one, two in pairwise(words)]
+    begun = [f"{word[:size]}-" for word in words for size in BEGINNINGS if len(word) > size]
+    return words + [f"{one} {two}" for one, two in pairwise(words)] + begun
 
 
 def known(text: str, numbers: Mapping[str, int]) -> Counter[int]:

@@ -2,23 +2,29 @@
 
 import hashlib
 import json
+import re
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from safetensors.numpy import load, save
 
 from tests.jobs.conftest import Run, checkout
 from tests.jobs.conftest import run as run_fixture
 from tests.jobs.job_modules import job_alone, modules_of, with_data, with_params
 from tests.jobs.miniature_texts import CONFIG, Rows, csv, encoder, sentences
+from tests.jobs.test_cifar10 import stopped_after
 from trainkit.errors import TrainError
 from v2serve.artifact import verify
 from v2serve.call import Call
 from v2serve.model import Runtime
 from v2serve.pipeline import BadInput, Pipeline, load_pipeline
 
+EPOCHS = 6
 STAGES = ("validate.py", "train.py", "evaluate.py", "export.py")
 LIKED, DISLIKED = b"a very funny and moving film", b"the plot is dull and the cast is clumsy"
 
@@ -39,7 +45,7 @@ def miniature(root: Path, variant: str = "advanced", **files: bytes) -> Path:
     for name, content in files.items():
         given[next(full for full in given if full.startswith(f"{name}."))] = content
     job = with_data(root, "sentiment", given)
-    tiny = {"variant": variant, "length": 16, "frozen_layers": 1, "epochs": 2, "batch": 16, "rate": 0.01}
+    tiny = {"variant": variant, "length": 16, "frozen_layers": 1, "epochs": EPOCHS, "batch": 16, "rate": 0.01}
     with_params(job, validate={"min_rows_per_class": 10}, train=tiny)
     return job
 
@@ -253,57 +259,70 @@ def test_two_runs_of_the_advanced_variant_make_the_same_bytes(
 
 
 @pytest.mark.fleet
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [
-        ("variant", "best", "train.variant is 'best'; known: advanced, baseline"),
-        ("precision", "float8", "train.precision is 'float8'; known: bfloat16, float32"),
-        ("frozen_layers", 2, "train.frozen_layers is 2; the encoder has 2 layers"),
-        ("length", 65, "train.length is 65; 8 to 64 pieces can be read"),
-        ("epochs", 0, "train.epochs and train.batch must be 1 or more"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, reason: str
+def test_a_training_that_is_killed_twice_ends_with_the_same_bytes(
+    advanced: tuple[Path, Pipeline], tmp_path: Path, run: Run
 ) -> None:
-    job = miniature(job_alone(tmp_path, "sentiment"))
-    with_params(job, train={name: value})
-    monkeypatch.chdir(job)
-    with modules_of("sentiment") as get, pytest.raises(TrainError) as refused:
-        get("train").train()
-    assert reason in str(refused.value)
-
-
-def encoder_of(**changes: object) -> dict[str, bytes]:
-    return {"config": json.dumps({**CONFIG, **changes}).encode()}
+    again = miniature(checkout(tmp_path / "again"))
+    assert run(again, "validate.py").returncode == 0
+    for epoch in (1, 3):
+        line = f"sentiment train: epoch {epoch} of {EPOCHS}: loss "
+        assert stopped_after(again, line, signal.SIGKILL) == -signal.SIGKILL
+        assert not (again / "work/model.joblib").exists()
+    done = run(again, "train.py")
+    assert done.returncode == 0, done.stderr
+    assert re.search(f"goes on after epoch [345] of {EPOCHS}\n", done.stdout)
+    assert f"epoch {EPOCHS} of {EPOCHS}: loss " in done.stdout
+    for stage in STAGES[2:]:
+        assert run(again, stage).returncode == 0
+    first = (advanced[0] / "artifact/SHA256SUMS").read_text("utf-8")
+    assert (again / "artifact/SHA256SUMS").read_text("utf-8") == first
 
 
 @pytest.mark.fleet
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        (encoder_of(model_type="roberta"), "data/config.json: model_type must be bert and hidden_act gelu"),
-        (
-            encoder_of(hidden_size=17),
-            "data/config.json: hidden_size is not a multiple of num_attention_heads",
-        ),
-        (encoder_of(num_hidden_layers=0), "data/config.json: num_hidden_layers is 0"),
-        (encoder_of(num_hidden_layers=3), "encoder.layer.2.attention.self.query.weight is missing"),
-        (encoder_of(intermediate_size=64), "is [32, 16], data/config.json wants [64, 16]"),
-        ({"encoder": b"no weights"}, "data/encoder.safetensors is not safetensors"),
-        (
-            {"tokenizer": b'{"model": {"vocab": {"a": 0}}}'},
-            "data/tokenizer.json has 1 pieces, data/config.json has 30",
-        ),
-    ],
-)
-def test_an_encoder_that_does_not_fit_together_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], reason: str
+def test_another_training_does_not_go_on_from_these_checkpoints(
+    advanced: tuple[Path, Pipeline],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(miniature(job_alone(tmp_path, "sentiment"), **files))
-    with modules_of("sentiment") as get, pytest.raises(TrainError) as refused:
+    again = miniature(job_alone(tmp_path, "sentiment"))
+    shutil.copytree(advanced[0] / "work", again / "work")
+    monkeypatch.chdir(again)
+    with modules_of("sentiment") as get:
+        train = get("train").train
+        train()
+        assert f"goes on after epoch {EPOCHS} of {EPOCHS}" in capsys.readouterr().out
+        for changes in ({"rate": 0.02}, {"with_validation": False}, {"seed": 8}):
+            with_params(again, train=changes)
+            train()
+            assert "goes on" not in capsys.readouterr().out
+
+
+@pytest.mark.fleet
+def test_a_loss_that_is_no_number_is_refused_with_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = load(encoder_files()["encoder.safetensors"])
+    tensors["encoder.layer.1.output.dense.bias"][0] = np.nan
+    monkeypatch.chdir(miniature(job_alone(tmp_path, "sentiment"), encoder=save(tensors)))
+    reason = "the loss is not finite in epoch 1: lower train.rate or train.head_rate"
+    with modules_of("sentiment") as get, pytest.raises(TrainError, match=reason):
         get("train").train()
-    assert reason in str(refused.value)
+
+
+def test_without_the_validation_texts_training_says_how_it_does_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = miniature(job_alone(tmp_path, "sentiment"), "baseline")
+    monkeypatch.chdir(job)
+    with modules_of("sentiment") as get:
+        said = get("train").train()
+        assert said.endswith(" terms, 200 texts, those of validation among them")
+        with_params(job, train={"with_validation": False})
+        said = get("train").train()
+    assert re.fullmatch(
+        r"baseline: \d+ terms, 160 texts; accuracy on the validation texts: words \d\.\d{4}", said
+    )
 
 
 def test_an_encoder_that_is_nowhere_is_refused_with_its_digest(tmp_path: Path, run: Run) -> None:

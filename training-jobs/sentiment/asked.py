@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from encoder import TOKENIZER
@@ -10,22 +11,18 @@ from graph import Trained
 from numpy.typing import NDArray
 from texts import Texts
 
-from trainkit.errors import TrainError
+from trainkit.limits import OneOf, Tolerance
 from trainkit.served import served_code
-
-WEIGHTS = ("float32", "int8")
 
 
 @dataclass(frozen=True)
 class ExportParams:
     """`weights` of the encoder; `tolerance` is the largest difference of a score in float32."""
 
-    weights: str
-    tolerance: float
+    weights: Annotated[str, OneOf("float32", "int8")]
+    tolerance: Tolerance
 
     def small(self) -> bool:
-        if self.weights not in WEIGHTS:
-            raise TrainError(f"params.yaml: export.weights is {self.weights!r}; known: {', '.join(WEIGHTS)}")
         return self.weights == "int8"
 
 
@@ -57,5 +54,5 @@ def _feeds(model: Trained, texts: Texts, length: int) -> Iterator[dict[str, NDAr
     tokenizer = None if model.encoder is None else code.pieces_of(TOKENIZER, length)
     for text in texts.texts:
         pieces = {} if tokenizer is None else code.as_pieces([tokenizer.encode(text).ids])
-        least = 2 * pieces["pieces"].shape[1] if pieces else code.TERM_STEP // 2
+        least = code.TERMS_A_PIECE * pieces["pieces"].shape[1] if pieces else code.TERM_STEP // 2
         yield pieces | code.as_terms([code.known(text, numbers)], len(numbers), least)

@@ -7,7 +7,7 @@ import numpy as np
 from asked import ExportParams, asked
 from encoder import TOKENIZER
 from graph import Trained, sentiment_graph
-from texts import CLASSES, TEST, TRAIN, Texts, read_texts
+from texts import CLASSES, TEST, TRAIN, VALIDATION, Texts, joined, read_texts
 from variant import TrainParams, native_scores
 
 from trainkit.explain import explained
@@ -52,7 +52,7 @@ def export() -> str:
             parameters=_parameters(model, params.length),
             golden=[{"text": np.array([text], object)} for text in GOLDEN],
             golden_tolerance=1e-3,
-            reference=_reference(read_texts(TRAIN)),
+            reference=_reference(_taught(params)),
             about=ABOUT,
             method=METHOD,
             parity=_parity(model, params, test, limits.tolerance),
@@ -85,6 +85,11 @@ def _files(model: Trained, length: int) -> dict[str, bytes]:
 
 def _json(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _taught(params: TrainParams) -> Texts:
+    train = read_texts(TRAIN)
+    return joined(train, read_texts(VALIDATION)) if params.with_validation else train
 
 
 def _reference(train: Texts) -> dict[str, Any]:

@@ -36,6 +36,11 @@ def read_frame(path: Path) -> pd.DataFrame:
     return frame
 
 
+def joined(*parts: Texts) -> Texts:
+    texts = [text for part in parts for text in part.texts]
+    return Texts(texts, np.concatenate([part.labels for part in parts]))
+
+
 def read_texts(path: Path) -> Texts:
     """Texts that the stage validate has passed."""
     frame = read_frame(path)

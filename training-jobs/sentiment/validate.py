@@ -9,6 +9,7 @@ from texts import CLASSES, TEST, TRAIN, VALIDATION, read_frame
 from trainkit.checks import Finding, check_labels
 from trainkit.frames import checked
 from trainkit.leakage import check_copies, check_leakage
+from trainkit.limits import Count, Share
 from trainkit.params import read_params
 from trainkit.served import served_code
 from trainkit.stage import run_stage
@@ -21,9 +22,9 @@ NAMES = {str(code): name for code, name in enumerate(CLASSES)}
 class Limits:
     """Of each split."""
 
-    min_rows_per_class: int
-    min_class_share: float
-    max_duplicate_share: float
+    min_rows_per_class: Count
+    min_class_share: Share
+    max_duplicate_share: Share
 
 
 def validate() -> str:

@@ -1,71 +1,80 @@
-"""Section `train` of params.yaml, and what it makes of the training texts."""
+"""Section `train` of params.yaml, and what it makes of the texts."""
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from graph import Trained
 from numpy.typing import NDArray
-from texts import Texts
+from texts import Texts, joined
 from words import fitted_words
 
-from trainkit.errors import TrainError
-
-if TYPE_CHECKING:
-    from fine_tune import Tuning
-
-VARIANTS = ("advanced", "baseline")
-OWN = ("variant", "min_texts", "smoothing", "ridge", "words_weight")
+from trainkit.limits import Batch, Between, Count, Epochs, OneOf, Penalty, Rate, Seed, Variant
 
 
 @dataclass(frozen=True)
 class TrainParams:
-    variant: str
-    min_texts: int
-    smoothing: float
-    ridge: float
-    words_weight: float
-    length: int
-    frozen_layers: int
-    epochs: int
-    batch: int
-    rate: float
-    head_rate: float
-    dropout: float
-    precision: str
-    seed: int
+    """params.yaml says what each is; beyond these limits `length` and `frozen_layers` must fit the encoder."""
 
-    def tuning(self) -> "Tuning":
-        from fine_tune import Tuning  # torch: not for the baseline
-
-        return Tuning(**{name: value for name, value in asdict(self).items() if name not in OWN})
+    variant: Variant
+    with_validation: bool
+    min_texts: Count
+    smoothing: Penalty
+    ridge: Penalty
+    words_weight: Annotated[float, Between(0, 1000)]
+    length: Annotated[int, Between(8, 100_000)]
+    frozen_layers: Annotated[int, Between(0, 1000)]
+    epochs: Epochs
+    batch: Batch
+    rate: Rate
+    decay: Annotated[float, Between(0.01, 1)]
+    head_rate: Rate
+    average: Annotated[float, Between(0, 0.9999)]
+    dropout: Annotated[float, Between(0, 0.9)]
+    precision: Annotated[str, OneOf("bfloat16", "float32")]
+    seed: Seed
 
 
 def trained(params: TrainParams, train: Texts, validation: Texts) -> tuple[Trained, str]:
-    """The model, and a line on how it does on the validation texts."""
-    if params.variant not in VARIANTS:
-        raise TrainError(f"params.yaml: train.variant is {params.variant!r}; known: {', '.join(VARIANTS)}")
-    words = fitted_words(train, params.min_texts, params.smoothing, params.ridge)
-    odds = words.odds(validation.texts)
-    found = f"words {_accuracy(odds, validation):.4f}"
-    if params.variant == "baseline":
-        return Trained(words, None, 1.0), found
-    from fine_tune import tuned
+    """The model, and a line on what it was taught and how it does on the validation texts."""
+    texts = joined(train, validation) if params.with_validation else train
+    words = fitted_words(texts, params.min_texts, params.smoothing, params.ridge)
+    encoder = None
+    if params.variant == "advanced":
+        from fine_tune import tuned  # torch: not for the baseline
 
-    encoder, encoded = tuned(train, validation, params.tuning())
-    both = params.words_weight * odds + encoded
-    found += f", encoder {_accuracy(encoded, validation):.4f}, both {_accuracy(both, validation):.4f}"
-    return Trained(words, encoder, params.words_weight), found
+        encoder = tuned(texts, params)
+    model = Trained(words, encoder, params.words_weight)
+    return model, f"{len(words.terms)} terms, {len(texts)} texts{_judged(model, params, validation)}"
 
 
 def native_scores(model: Trained, params: TrainParams, texts: Texts) -> NDArray[np.float64]:
     """Probability of positive by scikit-learn's and torch's own arithmetic."""
-    odds = model.words_weight * model.words.odds(texts.texts)
-    if model.encoder is not None:
-        from fine_tune import native_odds
+    words, encoder = _odds(model, params, texts)
+    return 1 / (1 + np.exp(-words - encoder))
 
-        odds = odds + native_odds(model.encoder, texts.texts, params.tuning())
-    return 1 / (1 + np.exp(-odds))
+
+def _judged(model: Trained, params: TrainParams, validation: Texts) -> str:
+    if params.with_validation:
+        return ", those of validation among them"
+    words, encoder = _odds(model, params, validation)
+    found = {"words": words, "encoder": encoder, "both": words + encoder}
+    if model.encoder is None:
+        found = {"words": words}
+    said = (f"{name} {_accuracy(odds, validation):.4f}" for name, odds in found.items())
+    return f"; accuracy on the validation texts: {', '.join(said)}"
+
+
+def _odds(
+    model: Trained, params: TrainParams, texts: Texts
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-odds by the words, weighed as they are beside an encoder, and by the encoder."""
+    words = model.words.odds(texts.texts)
+    if model.encoder is None:
+        return words, np.zeros(len(texts))
+    from classifier import native_odds
+
+    return model.words_weight * words, native_odds(model.encoder, texts.texts, params.length)
 
 
 def _accuracy(odds: NDArray[np.float64], texts: Texts) -> float:

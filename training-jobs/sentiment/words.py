@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from texts import Texts
 
+from trainkit.errors import TrainError
 from trainkit.served import served_code
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,12 @@ class Words:
 
 def fitted_words(texts: Texts, min_texts: int, smoothing: float, ridge: float) -> Words:
     vectorizer = TfidfVectorizer(analyzer=served_code().terms, sublinear_tf=True, min_df=min_texts)
-    points = vectorizer.fit_transform(texts.texts)
+    try:
+        points = vectorizer.fit_transform(texts.texts)
+    except ValueError:  # scikit-learn: no terms remain, or as many are wanted as there are no texts
+        raise TrainError(
+            f"params.yaml: train.min_texts is {min_texts}; no term is in so many of {len(texts)} texts, write less"
+        ) from None
     positive, negative = (
         np.asarray(points[texts.labels == label].sum(axis=0)).ravel() + smoothing for label in (1, 0)
     )
