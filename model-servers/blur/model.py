@@ -6,6 +6,7 @@ shorter side stays at 640 pixels or more, then its middle, at most 512 x 512 pix
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -18,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from v2serve.pipeline import BadInput
 
 Vector = NDArray[np.float32]
+Matrix = NDArray[np.float64]
 
 MAX_IMAGES = 32
 MAX_BYTES = 4 << 20
@@ -28,6 +30,7 @@ MAX_SCANS = 64  # of a progressive JPEG; cameras write 10, and each goes over al
 SHORT_SIDE = 640
 MIDDLE = 512
 SCALES = 3
+MEASURES = 9  # of a scale
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 SCAN = b"\xff\xda"  # never among the coded pixels
 BASE64 = (b"/9j/", b"iVBORw0KGgo")  # how these two begin where JSON had to carry them
@@ -150,8 +153,11 @@ def features(grey: Image.Image) -> Vector:
         scales.append(_pixels(grey))
     found = np.array([_measured(pixels) for pixels in scales])
     brightness, spread = _moments(scales[0])
-    rows = _described(np.log(found + FLOOR)).ravel()
-    return np.array([found[0, 0], *rows, np.log(spread + 1.0), brightness / 255.0], np.float32)
+    row = np.empty(3 + SCALES * _mix().shape[1], np.float32)
+    row[0] = found[0, 0]
+    row[1:-2] = _described(np.log(found + FLOOR)).reshape(-1)
+    row[-2:] = math.log(spread + 1.0), brightness / 255.0
+    return row
 
 
 def _pixels(grey: Image.Image) -> Vector:
@@ -205,12 +211,22 @@ def _dot(one: Vector, other: Vector) -> float:
     return float(np.dot(one, other))
 
 
-def _described(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _described(logs: Matrix) -> Matrix:
+    """What is told of each scale: `_combined` of its logarithms and of its energies by size, in one product."""
+    directions = np.sort(logs[:, 3:7] - DIAGONAL, axis=1)
+    return np.concatenate((logs, directions), axis=1) @ _mix()
+
+
+@lru_cache(maxsize=1)
+def _mix() -> Matrix:
+    """`_combined` is linear: what it makes of ones is its matrix."""
+    return _combined(np.eye(MEASURES + len(DIAGONAL)))
+
+
+def _combined(logs: Matrix) -> Matrix:
     """Sums and differences of logarithms, a row for each scale: levels, and ratios that do not change with contrast."""
     variance, square, size = logs[:, 0:1], logs[:, 1:2], logs[:, 2:3]
-    energy, sizes = logs[:, 3:7], logs[:, 7:9]
-    directions = np.sort(energy - DIAGONAL, axis=1)
-    straight = energy[:, :2]
+    straight, sizes, directions = logs[:, 3:5], logs[:, 7:9], logs[:, 9:]
     return np.hstack(
         [
             *(variance, size, variance - 2 * size, square - straight.mean(axis=1, keepdims=True)),
