@@ -102,6 +102,9 @@ def test_the_baseline_makes_an_artifact_of_words(baseline: tuple[Path, Pipeline]
     metrics = check_made(baseline)
     assert metrics["accuracy"] == metrics["baseline_accuracy"]
     artifact = baseline[0] / "artifact"
+    watched = json.loads((artifact / "reference.json").read_text("utf-8"))["predictions"]
+    assert watched["classes"].keys() == {"negative", "positive"}
+    assert [output["name"] for output in watched["outputs"]] == ["score"]
     assert not (artifact / "tokenizer.json").exists()
     assert json.loads((artifact / "evidence.json").read_text("utf-8"))["parity"]["rows"] == 40
 

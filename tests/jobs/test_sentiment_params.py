@@ -32,7 +32,6 @@ OUT_OF_RANGE = [
     ("train", "decay", 0, "write 0.01 to 1"),
     ("train", "decay", 1.1, "write 0.01 to 1"),
     ("train", "head_rate", -1, "write a number above 0"),
-    ("train", "average", 1, "write 0 to 0.9999"),
     ("train", "dropout", 1, "write 0 to 0.9"),
     ("train", "dropout", -0.1, "write 0 to 0.9"),
     ("train", "precision", "float8", "write bfloat16 or float32"),

@@ -43,10 +43,11 @@ def export() -> str:
         read_params("export", ExportParams),
         load_model(),
     )
-    test = read_texts(TEST)
+    test, graph = read_texts(TEST), sentiment_graph(model, limits.small())
+    scores = asked(graph, model, test, params.length).scores
     return write_release(
         Release(
-            graph=sentiment_graph(model, limits.small()),
+            graph=graph,
             inputs=(Tensor("text", "BYTES", (-1,)),),
             outputs=(Tensor("label", "BYTES", (-1,)), Tensor("score", "FP32", (-1,))),
             parameters=_parameters(model, params.length),
@@ -55,6 +56,7 @@ def export() -> str:
             reference=_reference(_taught(params)),
             about=ABOUT,
             method=METHOD,
+            answers={"label": np.array(CLASSES)[(scores > 0.5).astype(int)], "score": scores},
             parity=_parity(model, params, test, limits.tolerance),
             files=_files(model, params.length),
             evidence={"weights": limits.weights if model.encoder is not None else "float32"},

@@ -36,7 +36,6 @@ class Tuning:
     rate: float
     decay: float
     head_rate: float
-    average: float
     dropout: float
     precision: str
     seed: int
@@ -51,7 +50,7 @@ def tuned(texts: Texts, params: TrainParams) -> Encoder:
     config, model = _built(tuning)
     pieces = pieces_of(texts.texts, tuning.length)
     steps = -(-len(texts) // tuning.batch)
-    pace = Pace(tuning.rate, tuning.decay, tuning.head_rate, tuning.average, tuning.epochs * steps)
+    pace = Pace(tuning.rate, tuning.decay, tuning.head_rate, tuning.epochs * steps)
     learner = Learner(model, pace)
     kept = _checkpoints(tuning, len(texts))
     found = kept.latest()
@@ -66,7 +65,6 @@ def tuned(texts: Texts, params: TrainParams) -> Encoder:
             kept,
             found.step if found else 0,
         )
-    learner.settle()
     return _as_arrays(config, model)
 
 

@@ -1,4 +1,4 @@
-"""One step after another: AdamW, slower in lower layers, and the running average of the weights that is kept."""
+"""One step after another: AdamW, slower in lower layers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,11 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class Pace:
-    """`rate` is the uppermost layer's, each lower one has `decay` times that of the one above; `average` 0: none."""
+    """`rate` is the uppermost layer's, each lower one has `decay` times that of the one above."""
 
     rate: float
     decay: float
     head_rate: float
-    average: float
     steps: int
 
 
@@ -33,7 +32,6 @@ class Learner:
         self._model, self._pace, self._done = model, pace, 0
         self._groups = _groups(model, pace)
         self._weights = [weight for group in self._groups for weight in group["params"]]
-        self._average = [weight.detach().clone() for weight in self._weights]
         self._optimizer = torch.optim.AdamW(self._groups, weight_decay=WEIGHT_DECAY, fused=True)
         self._wrong = nn.BCEWithLogitsLoss()
 
@@ -48,17 +46,10 @@ class Learner:
         nn.utils.clip_grad_norm_(self._weights, LARGEST_GRADIENT)
         self._optimizer.step()
         self._done += 1
-        self._follow()
         return float(loss.detach())
 
-    def settle(self) -> None:
-        """The average takes the place of the last weights."""
-        self._model.eval()
-        with torch.no_grad():
-            torch._foreach_copy_(self._weights, self._average)
-
     def state(self, epoch: int) -> Checkpoint:
-        tensors = {f"average.{number}": value for number, value in enumerate(self._average)}
+        tensors: dict[str, Tensor] = {}
         for number, weight in enumerate(self._weights):
             tensors[f"weight.{number}"] = weight.detach()
             tensors |= {f"{name}.{number}": self._optimizer.state[weight][name] for name in MOMENTS}
@@ -71,18 +62,11 @@ class Learner:
         kept = {name: torch.from_numpy(value.copy()) for name, value in found.tensors.items()}
         for number, weight in enumerate(self._weights):
             weight.data.copy_(kept[f"weight.{number}"])
-            self._average[number] = kept[f"average.{number}"]
             moments = {name: kept[f"{name}.{number}"] for name in MOMENTS}
             self._optimizer.state[weight] = {"step": torch.tensor(float(self._done)), **moments}
 
     def _share(self) -> float:
         return min((self._done + 1) / (WARM_UP * self._pace.steps), 1) * (1 - self._done / self._pace.steps)
-
-    def _follow(self) -> None:
-        """Less far back in the beginning, where the average would be of weights that have learnt nothing."""
-        back = min(self._pace.average, self._done / (self._done + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._weights, 1 - back)
 
 
 def _groups(model: Classifier, pace: Pace) -> list[dict[str, Any]]:

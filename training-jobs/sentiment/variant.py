@@ -29,7 +29,6 @@ class TrainParams:
     rate: Rate
     decay: Annotated[float, Between(0.01, 1)]
     head_rate: Rate
-    average: Annotated[float, Between(0, 0.9999)]
     dropout: Annotated[float, Between(0, 0.9)]
     precision: Annotated[str, OneOf("bfloat16", "float32")]
     seed: Seed
