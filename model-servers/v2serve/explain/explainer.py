@@ -18,6 +18,7 @@ from v2serve.protocol import Refusal, shown
 from v2serve.tensors import DTYPES, Array
 
 PARAMETER = "explain"
+LONGEST_SECONDS = 2.0  # of a request that is explained: others wait for the same worker
 WEIGHTS, BASE, WORDS = "explanation", "explanation_base", "explanation_words"
 
 
@@ -74,8 +75,11 @@ class Explainer:
             )
 
     def rehearse(self, calls: Sequence[Call], seconds: float) -> None:
-        """Explain the first row of a golden request; from then on take as many rows as fit into so many seconds."""
-        self._seconds = seconds
+        """Explain the first row of a golden request; from then on take no more rows than fit into so many seconds.
+
+        Golden rows may be smaller than others: after LONGEST_SECONDS no further row is begun.
+        """
+        self._seconds = min(seconds, LONGEST_SECONDS)
         for call in calls:
             if any(name in call.feeds and len(call.feeds[name]) for name in self._plan.inputs):
                 begin = perf_counter()

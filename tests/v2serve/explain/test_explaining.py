@@ -168,13 +168,17 @@ def test_words_weigh_as_much_as_the_answer_falls_without_them(tmp_path: Path) ->
     np.testing.assert_allclose(outputs["explanation_base"]["data"], [0.5, 0.5], atol=1e-6)
 
 
-def test_rows_that_are_larger_than_golden_ones_are_refused_when_their_time_is_spent(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("half_the_deadline", "longest"), [(0.15, 2.0), (30.0, 0.15)])
+def test_rows_that_are_larger_than_golden_ones_are_refused_when_their_time_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_the_deadline: float, longest: float
+) -> None:
     coded(tmp_path, SLOW_CODE, "text", ("good bad", 0.5), {"kind": "words", "words": 3})
     pipeline = load_pipeline(tmp_path, "slow", Runtime())
     plan = load_plan(tmp_path, pipeline.contract)
     assert plan is not None
+    monkeypatch.setattr("v2serve.explain.explainer.LONGEST_SECONDS", longest)
     explainer = Explainer(pipeline, plan)
-    explainer.rehearse([Call({"text": np.array([b"good bad"], object)}, [])], 0.15)
+    explainer.rehearse([Call({"text": np.array([b"good bad"], object)}, [])], half_the_deadline)
     large = np.array([b"good " * 20] * 50, object)  # 0.1 s a row
     with pytest.raises(
         Refusal, match=r"explain: [12] of 50 rows took 0\.\d s; send at most [12] of this size"
