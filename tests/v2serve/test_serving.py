@@ -286,6 +286,19 @@ def test_what_is_asked_is_compared_with_the_training_data_by_rest_and_grpc(tmp_p
     assert seen['inference_protocol_requests_total{code="200",model="iris",version="4",protocol="grpc"}'] == 1
 
 
+def test_of_texts_the_answers_are_compared_with_those_on_reference_rows(tmp_path: Path) -> None:
+    text_model(tmp_path)
+    usual = {"predictions": {"classes": {"praise": 0.5, "reproach": 0.5}}}
+    (tmp_path / "reference.json").write_text(json.dumps(usual))
+    texts = {"name": "text", "datatype": "BYTES", "shape": [3], "data": ["bad", "bad", "good"]}
+    with running(tmp_path, write_sums(tmp_path), V2SERVE_MODEL_NAME="tone") as server:
+        assert server.ask("/v2/models/tone/infer", {"inputs": [texts]}).status == 200
+        seen = _metrics(server)
+    own = 'model="tone",version="4"'
+    assert seen[f'inference_prediction_total{{{own},class="reproach"}}'] == 2
+    assert seen[f"inference_prediction_stability_index{{{own}}}"] == pytest.approx(np.log(2) / 6)
+
+
 def _ask_grpc(port: int, rows: Any) -> Any:
     import grpc
 
