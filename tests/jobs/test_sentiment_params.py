@@ -21,6 +21,7 @@ OUT_OF_RANGE = [
     ("train", "ridge", float("nan"), NUMBER),
     ("train", "words_weight", -0.1, "write 0 to 1000"),
     ("train", "words_weight", float("inf"), NUMBER),
+    ("train", "encoder_weight", 0, "write a number above 0"),
     ("train", "length", 0, "write 8 to 100000"),
     ("train", "frozen_layers", -1, "write 0 to 1000"),
     ("train", "epochs", 0, "write 1 to 10000"),

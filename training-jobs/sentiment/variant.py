@@ -1,9 +1,10 @@
 """Section `train` of params.yaml, and what it makes of the texts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
+from encoder import Encoder
 from graph import Trained
 from numpy.typing import NDArray
 from texts import Texts, joined
@@ -22,6 +23,7 @@ class TrainParams:
     smoothing: Penalty
     ridge: Penalty
     words_weight: Annotated[float, Between(0, 1000)]
+    encoder_weight: Penalty
     length: Annotated[int, Between(8, 100_000)]
     frozen_layers: Annotated[int, Between(0, 1000)]
     epochs: Epochs
@@ -42,9 +44,14 @@ def trained(params: TrainParams, train: Texts, validation: Texts) -> tuple[Train
     if params.variant == "advanced":
         from fine_tune import tuned  # torch: not for the baseline
 
-        encoder = tuned(texts, params)
+        encoder = _weighed(tuned(texts, params), params.encoder_weight)
     model = Trained(words, encoder, params.words_weight)
     return model, f"{len(words.terms)} terms, {len(texts)} texts{_judged(model, params, validation)}"
+
+
+def _weighed(encoder: Encoder, weight: float) -> Encoder:
+    """Its log-odds times `weight`, in the line on top of it."""
+    return replace(encoder, head=encoder.head * np.float32(weight), bias=encoder.bias * weight)
 
 
 def native_scores(model: Trained, params: TrainParams, texts: Texts) -> NDArray[np.float64]:
