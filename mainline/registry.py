@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_TABLE = "model_versions"
+_COUNT = f"select count(*) from {_TABLE}"  # noqa: S608
 _SECRET, _HIDDEN = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@"), r"\1***@"  # the password of an address
 
 
@@ -83,24 +85,42 @@ class Registry:
 
     def probe(self) -> None:
         """Refusal unless the registry can be read; nothing is made."""
-        # MLflow would make a missing SQLite database, and retry a locked one for minutes.
-        if not self.uri.startswith(_SQLITE):
-            return
-        path = Path(self.uri.removeprefix(_SQLITE))
-        if not path.is_file():
+        # MLflow would make what is missing, and retry what is refused for minutes.
+        if self.uri.startswith(_SQLITE):
+            _probe_file(Path(self.uri.removeprefix(_SQLITE)))
+        elif not self.uri.startswith("http"):
+            with _one_line(self.uri):
+                _probe_database(self.uri)
+
+
+def _probe_file(path: Path) -> None:
+    if not path.is_file():
+        raise Refusal(
+            f"the MLflow database {path} does not exist; run `mainline train JOB` or `make up` first"
+        )
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
+            connection.execute(_COUNT).fetchone()
+    except sqlite3.Error as error:
+        mend = (
+            "end the process that holds it"
+            if "locked" in str(error)
+            else "restore it, or remove it and train again"
+        )
+        raise Refusal(f"the MLflow database {path} cannot be read ({error}); {mend}") from error
+
+
+def _probe_database(uri: str) -> None:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        if not sqlalchemy.inspect(connection).has_table(_TABLE):
             raise Refusal(
-                f"the MLflow database {path} does not exist; run `mainline train JOB` or `make up` first"
+                f"MLflow at {_SECRET.sub(_HIDDEN, uri)}: the database has no table {_TABLE};"
+                " run `mainline train JOB` first, or name another in mainline:registry of the stack file"
             )
-        try:
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
-                connection.execute("select count(*) from model_versions").fetchone()
-        except sqlite3.Error as error:
-            mend = (
-                "end the process that holds it"
-                if "locked" in str(error)
-                else "restore it, or remove it and train again"
-            )
-            raise Refusal(f"the MLflow database {path} cannot be read ({error}); {mend}") from error
+        connection.execute(sqlalchemy.text(_COUNT)).fetchone()
 
 
 class _one_line:  # noqa: N801  a context manager, read as a phrase

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mainline.errors import Refusal
 from mainline.registry import Registry
 from tests.trainkit import buckets, postgres
 from tests.trainkit.toy import METRICS, export
@@ -86,6 +87,26 @@ def test_a_wrong_password_is_one_line_that_does_not_tell_it(
     assert time.monotonic() - begin < 20, "MLflow would have tried for two minutes"
     assert "gue55" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_whoever_reads_with_a_wrong_password_is_told_at_once_and_not_what_it_was(
+    server: postgres.Server, migrated: str
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(Refusal, match=r"password authentication failed for user") as refusal:
+        Registry(server.uri("mlflow", "gue55")).versions("toy-model")
+    assert time.monotonic() - begin < 20, "MLflow would have tried for two minutes"
+    assert "gue55" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_reading_a_database_without_a_registry_makes_no_tables(server: postgres.Server) -> None:
+    uri = server.create("empty")
+    for _ in range(2):
+        with pytest.raises(
+            Refusal, match="the database has no table model_versions; run `mainline train JOB` first"
+        ):
+            Registry(uri).versions("toy-model")
 
 
 def test_a_database_that_is_not_there_is_named(
