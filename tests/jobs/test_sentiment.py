@@ -251,17 +251,6 @@ def test_only_the_first_pieces_of_a_long_text_reach_the_encoder(advanced: tuple[
 
 
 @pytest.mark.fleet
-def test_two_runs_of_the_advanced_variant_make_the_same_bytes(
-    advanced: tuple[Path, Pipeline], tmp_path: Path, run: Run
-) -> None:
-    again = miniature(checkout(tmp_path / "again"))
-    for stage in STAGES:
-        assert run(again, stage).returncode == 0
-    first = (advanced[0] / "artifact/SHA256SUMS").read_text("utf-8")
-    assert (again / "artifact/SHA256SUMS").read_text("utf-8") == first
-
-
-@pytest.mark.fleet
 def test_a_training_that_is_killed_twice_ends_with_the_same_bytes(
     advanced: tuple[Path, Pipeline], tmp_path: Path, run: Run
 ) -> None:
