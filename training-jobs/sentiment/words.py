@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from texts import Texts
+from threadpoolctl import threadpool_limits
 
 from trainkit.errors import TrainError
 from trainkit.served import served_code
@@ -50,6 +51,7 @@ def fitted_words(texts: Texts, min_texts: int, smoothing: float, ridge: float) -
         np.asarray(points[texts.labels == label].sum(axis=0)).ravel() + smoothing for label in (1, 0)
     )
     ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-    line = LogisticRegression(C=ridge, max_iter=500).fit(points.multiply(ratio).tocsr(), texts.labels)
+    with threadpool_limits(limits=1):  # more threads add in another order: other last bits
+        line = LogisticRegression(C=ridge, max_iter=500).fit(points.multiply(ratio).tocsr(), texts.labels)
     names = vectorizer.get_feature_names_out().tolist()
     return Words(names, vectorizer.idf_, ratio * line.coef_[0], float(line.intercept_[0]))
