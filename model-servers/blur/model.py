@@ -165,10 +165,13 @@ def _pixels(grey: Image.Image) -> Vector:
 
 
 def _moments(grey: Vector) -> tuple[float, float]:
-    """Mean and variance."""
+    """Mean and variance; of differences from a middle, for squares of 250 need more digits than float32 has."""
     flat = grey.reshape(-1)
-    mean = float(np.dot(flat, _ones(flat.size))) / flat.size
-    return mean, float(np.dot(flat, flat)) / flat.size - mean * mean
+    ones = _ones(flat.size)
+    middle = round(_dot(flat, ones) / flat.size)
+    flat = flat - np.float32(middle)
+    mean = _dot(flat, ones) / flat.size
+    return middle + mean, max(_dot(flat, flat) / flat.size - mean * mean, 0.0)
 
 
 def _measured(grey: Vector) -> list[float]:
@@ -182,7 +185,7 @@ def _measured(grey: Vector) -> list[float]:
     energies = _energies(right, down, width)
     sizes = [_dot(np.abs(values, out=values), ones) for values in (laplacian, right, down)]
     found = [*energies, *sizes[1:]]
-    return [square - mean * mean, square, sizes[0] / inner, *(value / count for value in found)]
+    return [max(square - mean * mean, 0.0), square, sizes[0] / inner, *(value / count for value in found)]
 
 
 def _differences(grey: Vector, right: Vector, down: Vector) -> None:

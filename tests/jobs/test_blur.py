@@ -135,6 +135,24 @@ def test_energies_are_mean_squares_of_differences(size: tuple[int, int]) -> None
     assert code._measured(grey)[3:] == pytest.approx([*wanted, *sizes], rel=1e-5)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (300, 512), (509, 503), (512, 512)])
+def test_every_flat_grey_has_the_same_features_but_for_its_brightness(size: tuple[int, int]) -> None:
+    code = served_code(ROOT / "training-jobs/blur")
+    black, *others = [code.features(Image.new("L", size, level)) for level in range(256)]
+    for level, found in enumerate(others, start=1):
+        assert np.array_equal(found[:-1], black[:-1])
+        assert found[-1] == pytest.approx(level / 255, abs=1e-6)
+
+
+def test_the_variance_of_a_bright_picture_is_as_exact_as_of_a_dark_one() -> None:
+    code = served_code(ROOT / "training-jobs/blur")
+    noise = np.random.default_rng(5).integers(0, 2, (512, 512))
+    for level in (0, 100, 250, 254):
+        mean, variance = code._moments((noise + level).astype(np.float32))
+        assert mean == pytest.approx(noise.mean() + level, rel=1e-6)
+        assert variance == pytest.approx(noise.var(), rel=1e-4)
+
+
 def test_a_flat_diagonal_has_no_energy_below_zero() -> None:
     code = served_code(ROOT / "training-jobs/blur")
     down, right = np.mgrid[0:64, 0:64].astype(np.float32)
