@@ -264,6 +264,8 @@ def test_a_broken_etth1_is_refused(
         ({"variant": "arima"}, "train.variant is 'arima'; write advanced or baseline"),
         ({"stride": 0}, "train.stride is 0; write 1 to 1000000"),
         ({"held_out": 47}, "train.held_out is 47; write 48 to 100000"),
+        ({"held_out": 317}, "train.held_out is 317; write 48 to 316, as the shortest series allows"),
+        ({"held_out": 100_000}, "train.held_out is 100000; write 48 to 316, as the shortest series allows"),
         ({"dropout": 1.0}, "train.dropout is 1.0; write 0 to 0.99"),
     ],
 )
@@ -277,6 +279,53 @@ def test_parameters_that_make_no_model_are_refused(
     job = miniature(job_alone(tmp_path, "forecast"))
     with_params(job, train=values)
     assert refused(monkeypatch, job, imported("train").train) == f"params.yaml: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"ets_hours": 1}, "evaluate.ets_hours is 1; write 48 to 1000000"),
+        ({"ets_hours": 47}, "evaluate.ets_hours is 47; write 48 to 1000000"),
+        ({"resamples": 1}, "evaluate.resamples is 1; write 100 to 100000"),
+        ({"etth1_stride": 1_000_000}, "evaluate.etth1_stride is 1000000; write 1 to 314"),
+        ({"etth1_stride": 315}, "evaluate.etth1_stride is 315; write 1 to 314"),
+    ],
+)
+def test_parameters_that_judge_nothing_are_refused(
+    tmp_path: Path,
+    imported: Import,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, object],
+    reason: str,
+) -> None:
+    job = miniature(job_alone(tmp_path, "forecast"))
+    with_params(job, evaluate=values)
+    assert refused(monkeypatch, job, imported("plan").evaluation) == f"params.yaml: {reason}"
+
+
+def test_the_largest_stride_leaves_the_fewest_origins_that_are_judged(imported: Import) -> None:
+    plan, windows = imported("plan"), imported("windows")
+    _, hours_to_test = imported("series").oil_temperature(etth1())
+    assert len(windows.windows([hours_to_test], plan.LARGEST_STRIDE)[0]) == plan.LEAST_ORIGINS
+    assert len(windows.windows([hours_to_test], plan.LARGEST_STRIDE + 1)[0]) < plan.LEAST_ORIGINS
+
+
+def test_validation_says_how_many_hours_may_be_held_out_before_anything_is_trained(
+    tmp_path: Path, imported: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = miniature(job_alone(tmp_path, "forecast"))
+    with_params(job, train={"held_out": 600})
+    told = refused(monkeypatch, job, imported("validate").validate)
+    assert told == "params.yaml: train.held_out is 600; write 48 to 316, as the shortest series allows"
+
+
+def test_the_most_hours_that_may_be_held_out_leave_a_window_to_learn_from(
+    tmp_path: Path, imported: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = miniature(job_alone(tmp_path, "forecast"), "baseline")
+    with_params(job, train={"held_out": 316})
+    monkeypatch.chdir(job)
+    assert imported("train").train().startswith("baseline, ")
 
 
 def test_smape_and_mase_are_those_worked_out_by_hand(imported: Import) -> None:

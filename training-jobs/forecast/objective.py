@@ -7,7 +7,7 @@ from network import fit
 from plan import TrainParams
 from scores import smape
 from series import learning_series
-from windows import shortened, tails, windows
+from windows import check_held_out, shortened, tails, windows
 
 from trainkit.params import as_section
 from trainkit.sweep import Params, Report
@@ -15,6 +15,7 @@ from trainkit.sweep import Params, Report
 
 def objective(params: Params, report: Report) -> float:
     chosen, series = as_section(params, "train", TrainParams), learning_series()
+    check_held_out(chosen.held_out, series)
     history, followed = windows(tails(series, chosen.held_out), chosen.held_out)
 
     def _judged(epoch: int, _: float, so_far: Callable[[], Forecaster]) -> None:

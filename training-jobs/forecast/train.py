@@ -8,13 +8,14 @@ from model import Forecaster, Progress, calibrated
 from naive import seasonal_naive
 from plan import TrainParams, train_params
 from series import learning_series
-from windows import Array, shortened, tails, windows
+from windows import Array, check_held_out, shortened, tails, windows
 
 from trainkit.stage import run_stage, save_model
 
 
 def train() -> str:
     params, series = train_params(), learning_series()
+    check_held_out(params.held_out, series)
     early = windows(shortened(series, params.held_out), params.stride)
     first = fitted(params.variant, early, params, _said("widths", params))
     widths = calibrated(first, *windows(tails(series, params.held_out), 1)).widening

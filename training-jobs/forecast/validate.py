@@ -18,7 +18,7 @@ from series import (
     read_etth1,
     read_m4,
 )
-from windows import LENGTH
+from windows import LENGTH, check_held_out
 
 from trainkit.checks import Finding, finding
 from trainkit.frames import checked
@@ -26,6 +26,8 @@ from trainkit.limits import Count, Share
 from trainkit.params import read_params
 from trainkit.stage import run_stage
 from trainkit.validation import reported
+
+SHORTEST = LENGTH + 2 * HORIZON  # a window to learn from, and one that is held out
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def validate() -> str:
     table, limits = read_m4(), read_params("validate", Limits)
     findings = list(m4_findings(table, limits)) + list(etth1_findings(read_etth1()))
     passed = reported(findings, "the data", rows=len(table))
+    check_held_out(train_params().held_out, panel(table).train)
     return f"{len(table)} hours of {table.series_id.nunique()} series, {passed}"
 
 
@@ -47,13 +50,10 @@ def m4_findings(table: pd.DataFrame, limits: Limits) -> Iterator[Finding]:
     yield from columns
     if not all(found.passed for found in columns):
         return
-    shortest = (
-        LENGTH + HORIZON + train_params().held_out
-    )  # a window to learn from before those that are held out
     for check, problem in (
         ("M4 series", lambda: _too_few(table, limits)),
         ("M4 hours", lambda: _gaps(table)),
-        ("M4 split", lambda: _split(table, shortest)),
+        ("M4 split", lambda: _split(table)),
     ):
         found = finding(check, problem())
         yield found
@@ -86,7 +86,7 @@ def _gaps(table: pd.DataFrame) -> str | None:
     return f"{broken.sum()} series miss hours, first {broken.idxmax()}" if broken.any() else None
 
 
-def _split(table: pd.DataFrame, shortest: int) -> str | None:
+def _split(table: pd.DataFrame) -> str | None:
     """Training comes first and is long enough; test is exactly the last HORIZON hours."""
     sizes = (
         table.groupby(["series_id", "split"])
@@ -94,12 +94,12 @@ def _split(table: pd.DataFrame, shortest: int) -> str | None:
         .unstack(fill_value=0)
         .reindex(columns=["train", "test"], fill_value=0)
     )
-    wrong = (sizes.test != HORIZON) | (sizes.train < shortest)
+    wrong = (sizes.test != HORIZON) | (sizes.train < SHORTEST)
     if wrong.any():
         name = wrong.idxmax()
         return (
             f"{wrong.sum()} series, first {name} with {sizes.train[name]} training and {sizes.test[name]} test hours; "
-            f"at least {shortest} and exactly {HORIZON} are needed"
+            f"at least {SHORTEST} and exactly {HORIZON} are needed"
         )
     first = table[table.split == "test"].groupby("series_id").step.min()
     late = table[table.split == "train"].groupby("series_id").step.max() >= first

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from series import HORIZON, WEEK
 
+from trainkit.errors import TrainError
+
 LENGTH = 2 * WEEK  # hours that a forecast reads
 Array = NDArray[np.float64]
 
@@ -17,6 +19,15 @@ def windows(series: Sequence[Array], stride: int) -> tuple[Array, Array]:
     ]
     rows = np.concatenate(cuts)
     return rows[:, :LENGTH], rows[:, LENGTH:]
+
+
+def check_held_out(held_out: int, series: Sequence[Array]) -> None:
+    """TrainError unless the shortest series keeps a window to learn from before the hours that are held out."""
+    most = min(len(each) for each in series) - (LENGTH + HORIZON)
+    if not HORIZON <= held_out <= most:
+        raise TrainError(
+            f"params.yaml: train.held_out is {held_out}; write {HORIZON} to {most}, as the shortest series allows"
+        )
 
 
 def shortened(series: Sequence[Array], steps: int) -> list[Array]:
