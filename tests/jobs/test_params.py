@@ -28,7 +28,7 @@ KINDS = {  # job -> section of params.yaml -> what reads it
         "validate": "checks.Limits",
         "train": "recipe.Train",
         "evaluate": "evaluate.Evaluation",
-        "export": "convert.Export",
+        "export": "converted.Export",
     },
     "forecast": {
         "validate": "validate.Limits",
@@ -41,6 +41,11 @@ KINDS = {  # job -> section of params.yaml -> what reads it
         "train": "model.TrainParams",
         "evaluate": "plan.Plan",
         "export": "export.Limits",
+    },
+    "sentiment": {
+        "validate": "validate.Limits",
+        "train": "variant.TrainParams",
+        "export": "asked.ExportParams",
     },
 }
 FAR = 10**15  # beyond any limit that means something

@@ -65,6 +65,28 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def modules_behind(job: str, script: str) -> set[str]:
+    """Files of the job that a script imports, and that these import."""
+    found, left = set[str](), {script}
+    while left:
+        name = left.pop()
+        found.add(name)
+        left |= {
+            f"{root}.py" for root in imported(JOBS / job / name) if (JOBS / job / f"{root}.py").exists()
+        } - found
+    return found
+
+
+@pytest.mark.parametrize("job", NAMES)
+def test_a_stage_depends_on_every_module_that_it_imports(job: str) -> None:
+    """Or a change of one would leave old results standing beside new ones."""
+    for name, stage in stages(job).items():
+        script = next((word for word in stage["cmd"].split() if word.endswith(".py")), None)
+        if script is not None:
+            missing = modules_behind(job, script) - set(stage["deps"])
+            assert not missing, f"{name}: {sorted(missing)}"
+
+
 @pytest.mark.parametrize("job", NAMES)
 def test_a_job_runs_in_the_image_that_has_what_it_imports(job: str) -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]

@@ -1,42 +1,25 @@
 """The trained network as the graph that is served: compared with PyTorch, and in int8 if params.yaml says so."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import asdict
 
 import numpy as np
 import torch
-from graph import answers, float_nodes, graph_of
+from converted import BATCH, GRAPH, REPORT, Export, answered, as_input
+from graph import float_nodes, graph_of
 from images import Images, load_images
 from learner import load_network, probabilities
 from numpy.typing import NDArray
 from recipe import Train, chosen
 from train import WEIGHTS
 
-from trainkit.documents import read_json, write_json
+from trainkit.documents import write_json
 from trainkit.errors import TrainError
-from trainkit.limits import AboveZero, Between, Share, Tolerance
 from trainkit.params import read_params
 from trainkit.quantize import Choice, Metric, calibrated, choose
 from trainkit.release import Parity
 from trainkit.stage import run_stage
 
-GRAPH, REPORT = Path("work/model.onnx"), Path("work/conversion.json")
-BATCH = 500  # images at once, so that memory stays small
 TIMED = 100  # images, each asked alone
-
-
-@dataclass(frozen=True)
-class Export:
-    """Section `export` of params.yaml, which says what it is that is served."""
-
-    tolerance: Tolerance
-    largest_megabytes: Annotated[float, AboveZero(10_000)]
-    quantize: bool
-    quantize_loss: Share
-    calibration_images: Annotated[int, Between(1, 50_000)]
-    golden_rows: Annotated[int, Between(1, 64)]  # files of one request
-    golden_tolerance: Tolerance
 
 
 def convert() -> str:
@@ -50,25 +33,6 @@ def convert() -> str:
     _write(choice.graph)
     write_json(REPORT, {"parity": asdict(parity), "int8": choice.evidence})
     return f"largest difference from PyTorch {parity.largest_difference:.1e}; {choice.line}"
-
-
-def read_conversion() -> tuple[bytes, Parity, dict[str, Any]]:
-    """What `convert` wrote: the graph, its parity with PyTorch, and how int8 compares."""
-    report = read_json(REPORT, "dvc repro convert")
-    try:
-        return GRAPH.read_bytes(), Parity(**report["parity"]), report["int8"]
-    except FileNotFoundError:
-        raise TrainError(f"{GRAPH} is missing: dvc repro convert") from None
-
-
-def as_input(images: Images) -> NDArray[np.float32]:
-    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-
-
-def answered(content: bytes, images: Images, batch: int = BATCH) -> NDArray[np.float32]:
-    """`probabilities` of all images, by ONNX Runtime."""
-    steps = [slice(start, start + batch) for start in range(0, len(images), batch)]
-    return np.concatenate([answers(content, as_input(images.take(rows))) for rows in steps])
 
 
 def _check_size(content: bytes, wanted: Export) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from convert import answered, read_conversion
+from converted import answered, read_conversion
 from images import CLASSES, load_images
 from learner import load_network, probabilities
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def evaluate() -> str:
     torch.set_num_threads(params.threads)
     batch = read_params("evaluate", Evaluation).batch
     plain = load_network(baseline(params.label_smoothing), WEIGHTS["baseline"])
-    found = scores(answered(read_conversion()[0], test, batch), test.labels)
+    found = scores(answered(read_conversion().graph, test, batch), test.labels)
     compared = scores(probabilities(plain, test, batch), test.labels)
     metrics = found | {f"baseline_{name}": value for name, value in compared.items() if "recall" not in name}
     write_json(METRICS, {name: rounded(value) for name, value in metrics.items()})

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from convert import Export, answered, as_input, read_conversion
+from converted import Export, answered, as_input, read_conversion
 from images import CLASSES, FILES, SIDE, Images, load_images
 from recipe import Recipe, Train, chosen
 
@@ -43,11 +42,11 @@ A file of another size is cut to its middle square and averaged down to 32x32.""
 
 def export() -> str:
     params, limits, test = read_params("train", Train), read_params("export", Export), load_images("test")
-    recipe, (content, parity, int8) = chosen(params), read_conversion()
-    found = answered(content, test)
+    recipe, made = chosen(params), read_conversion()
+    found = answered(made.graph, test)
     return write_release(
         Release(
-            graph=content,
+            graph=made.graph,
             inputs=INPUTS,
             outputs=OUTPUTS,
             parameters={"labels": list(CLASSES), "range": [0.0, 1.0], "channels": ["red", "green", "blue"]},
@@ -56,13 +55,13 @@ def export() -> str:
             reference=_reference(load_images("train")),
             about=ABOUT,
             method=_method(recipe, len(test)),
-            parity=parity,
+            parity=made.parity,
             answers={"label": np.array(CLASSES)[found.argmax(axis=1)], "probabilities": found},
             evidence={
                 "recipe": recipe.name,
                 "variant": params.variant,
-                "onnx_bytes": len(content),
-                "int8": int8,
+                "onnx_bytes": len(made.graph),
+                "int8": made.int8,
             },
             files=explained("occlusion", ["image", "image_bytes"], "probabilities", grid=GRID),
             takes=TAKES,
@@ -99,7 +98,11 @@ def _method(recipe: Recipe, rows: int) -> str:
 
 
 def _why_not(recipe: Recipe) -> str:
-    on_gpu = recipe.accelerator != "cpu" and torch.cuda.is_available()
+    if recipe.accelerator == "cpu":
+        return ""
+    import torch  # only here: it takes seconds
+
+    on_gpu = torch.cuda.is_available()
     return "trained on a GPU, which sums in another order from run to run" if on_gpu else ""
 
 

@@ -4,11 +4,9 @@ import io
 import warnings
 
 import onnx
-import onnxruntime
 import torch
 from images import SIDE
 from networks import Served
-from numpy.typing import NDArray
 from torch import nn
 
 OPSET = 17
@@ -31,15 +29,6 @@ def graph_of(network: nn.Module) -> bytes:
             dynamic_axes={"image": {0: "rows"}, "probabilities": {0: "rows"}},
         )
     return _anonymous(onnx.load_from_string(content.getvalue()))
-
-
-def answers(content: bytes, images: NDArray) -> NDArray:
-    """`probabilities` by ONNX Runtime, one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["probabilities"], {"image": images})
-    return found
 
 
 def float_nodes(content: bytes) -> list[str]:
