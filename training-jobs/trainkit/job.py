@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trainkit.errors import TrainError
+from trainkit.yaml_file import read_yaml
 
 FIELDS = {"name", "owner", "model", "data", "image", "nodes", "gpus", "resources", "deadline", "retries"}
 ORIGINS = ("package", "url", "source")
@@ -76,18 +75,6 @@ def read_job(folder: Path) -> Job:
         deadline=_deadline(found.get("deadline", 3600)),
         folder=folder.resolve(),
     )
-
-
-def read_yaml(path: Path, missing: str) -> Any:
-    """Parsed YAML; `missing` says what is wrong when there is no such file."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TrainError(f"{missing}: there is no {path}") from None
-    except OSError as error:
-        raise TrainError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
