@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _ROUNDS = 5
 _PATIENCE = 2.0  # seconds after which a slow model has been asked often enough
 # Other processors sum in another order; more than this is another model or another runtime.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
+_MOST_TOLERANCE = 0.1  # of a probability: what differs by more was not reviewed
 
 Ask = Callable[[InferRequest], Sequence[OutputTensor]]
 
@@ -38,8 +40,16 @@ class GoldenResponse(msgspec.Struct):
 
 
 class Golden(msgspec.Struct):
+    """`tolerance`: by how much a number may differ on another processor; 8-bit graphs round to the other neighbour."""
+
     request: InferRequest
     response: GoldenResponse
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        """In the words of the decoder, which says where."""
+        if not 0 <= self.tolerance <= _MOST_TOLERANCE:
+            raise ValueError(f"tolerance is {self.tolerance:g}; give 0 to {_MOST_TOLERANCE}")
 
 
 def warm_up(ask: Ask, goldens: Sequence[Golden]) -> float:
@@ -120,23 +130,22 @@ def _seconds(ask: Ask, golden: Golden) -> float:
         fastest = min(fastest, end - begin)
         if end > stop:
             break
-    _compare(golden.response.outputs, {output.name: output for output in outputs})
+    _compare(golden, {output.name: output for output in outputs})
     return fastest
 
 
-def _compare(expected: Sequence[GoldenTensor], answered: dict[str, OutputTensor]) -> None:
-    for golden in expected:
-        output = answered.get(golden.name)
+def _compare(golden: Golden, answered: dict[str, OutputTensor]) -> None:
+    close = partial(_close, max(_ABSOLUTE, golden.tolerance))
+    for reviewed in golden.response.outputs:
+        name, output = reviewed.name, answered.get(reviewed.name)
         if output is None:
+            raise ArtifactError(f"{GOLDEN}: output {name} is not answered; the request must ask for it")
+        _same("datatype", name, reviewed.datatype, output.datatype)
+        _same("shape", name, reviewed.shape, output.shape)
+        values = _flat(reviewed.data)
+        if len(values) != len(output.data) or not all(map(close, values, output.data)):
             raise ArtifactError(
-                f"{GOLDEN}: output {golden.name} is not answered; the request must ask for it"
-            )
-        _same("datatype", golden.name, golden.datatype, output.datatype)
-        _same("shape", golden.name, golden.shape, output.shape)
-        values = _flat(golden.data)
-        if len(values) != len(output.data) or not all(map(_close, values, output.data)):
-            raise ArtifactError(
-                f"{GOLDEN}: output {golden.name}: {str(output.data)[:120]} is not the reviewed {str(values)[:120]}"
+                f"{GOLDEN}: output {name}: {str(output.data)[:120]} is not the reviewed {str(values)[:120]}"
             )
 
 
@@ -152,12 +161,12 @@ def _flat(data: list[Any]) -> list[Any]:
     return data
 
 
-def _close(expected: object, answered: object) -> bool:
+def _close(absolute: float, expected: object, answered: object) -> bool:
     if isinstance(answered, float):
         if expected is None:  # JSON has no NaN and no infinity
             return not math.isfinite(answered)
         return isinstance(expected, int | float) and math.isclose(
-            _double(expected), answered, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE
+            _double(expected), answered, rel_tol=_RELATIVE, abs_tol=absolute
         )
     return expected == answered
 

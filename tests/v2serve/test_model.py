@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,78 @@ def test_a_golden_file_that_compares_too_little_or_is_ragged_is_refused(
     _edit(tmp_path / "golden.json", change)
     with pytest.raises(ArtifactError, match=f"^golden.json: .*{reason}"):
         _start(tmp_path)
+
+
+@pytest.mark.parametrize(("tolerance", "off"), [(0.03, 0.02), (0, 5e-5), (1e-6, 5e-5), (0.1, 0.09)])
+def test_numbers_may_differ_by_the_tolerance_that_was_reviewed(
+    tmp_path: Path, tolerance: float, off: float
+) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "golden.json", partial(_shift, tolerance, off))
+    assert _start(tmp_path) > 0
+
+
+@pytest.mark.parametrize(("tolerance", "off"), [(None, 0.02), (0.03, 0.05)])
+def test_numbers_that_differ_by_more_than_the_tolerance_are_refused(
+    tmp_path: Path, tolerance: float | None, off: float
+) -> None:
+    write(tmp_path, iris())
+    _edit(tmp_path / "golden.json", partial(_shift, tolerance, off))
+    with pytest.raises(ArtifactError, match=r"output probabilities: .* is not the reviewed"):
+        _start(tmp_path)
+
+
+def test_the_tolerance_is_of_numbers_labels_stay_exact(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+
+    def mislabel(golden: Any) -> None:
+        golden["tolerance"] = 0.1
+        golden["response"]["outputs"][0]["data"] = [1]
+
+    _edit(tmp_path / "golden.json", mislabel)
+    with pytest.raises(ArtifactError, match=r"output label: \[2\] is not the reviewed \[1\]"):
+        _start(tmp_path)
+
+
+def test_of_several_golden_requests_each_has_its_own_tolerance(tmp_path: Path) -> None:
+    write(tmp_path, iris())
+    exact = json.loads((tmp_path / "golden.json").read_text())
+    loose = json.loads((tmp_path / "golden.json").read_text())
+    _shift(0.03, 0.02, loose)
+    (tmp_path / "golden.json").write_text(json.dumps([exact, loose]))
+    assert _start(tmp_path) > 0
+    del loose["tolerance"]
+    (tmp_path / "golden.json").write_text(json.dumps([exact | {"tolerance": 0.03}, loose]))
+    with pytest.raises(ArtifactError, match=r"output probabilities: .* is not the reviewed"):
+        _start(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "reason"),
+    [
+        ("-0.1", "tolerance is -0.1; give 0 to 0.1"),
+        ("0.2", "tolerance is 0.2; give 0 to 0.1"),
+        ("1e300", r"tolerance is 1e\+300; give 0 to 0.1"),
+        ("1e999", r".* at `\$\.tolerance`"),
+        ("NaN", "JSON is malformed"),
+        ('"wide"', r"Expected `float`, got `str` - at `\$\.tolerance`"),
+        ("null", r"Expected `float`, got `null` - at `\$\.tolerance`"),
+    ],
+)
+def test_a_tolerance_that_is_none_is_refused(tmp_path: Path, tolerance: str, reason: str) -> None:
+    write(tmp_path, iris())
+    golden = (tmp_path / "golden.json").read_text()
+    (tmp_path / "golden.json").write_text(f'{golden[:-1]}, "tolerance": {tolerance}}}')
+    with pytest.raises(ArtifactError, match=f"^golden.json: {reason}"):
+        _start(tmp_path)
+
+
+def _shift(tolerance: float | None, off: float, golden: Any) -> None:
+    """The reviewed probabilities are another processor's."""
+    output = golden["response"]["outputs"][2]
+    output["data"] = [value + off for value in output["data"]]
+    if tolerance is not None:
+        golden["tolerance"] = tolerance
 
 
 def test_several_golden_requests_cover_the_outputs_together(tmp_path: Path) -> None:
