@@ -76,6 +76,7 @@ def chained(source: Future[T], finish: Callable[[Future[T]], Answer | Future[Ans
 
 def _hand_over(made: Answer | Future[Answer], answer: Future[Answer]) -> None:
     if isinstance(made, Future):
+        answer.add_done_callback(lambda done: made.cancel() if done.cancelled() else None)
         made.add_done_callback(lambda done: None if answer.done() else answer.set_result(done.result()))
     else:
         answer.set_result(made)

@@ -16,6 +16,7 @@ from v2serve.pace import Pace
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
+from v2serve.turns import Turns
 
 
 class _Waiting(NamedTuple):
@@ -38,9 +39,14 @@ class BatchLane(BesideThreads):
     """
 
     def __init__(
-        self, pipeline: Pipeline, limits: LaneLimits, inline: bool, pace: Pace | None = None
+        self,
+        pipeline: Pipeline,
+        limits: LaneLimits,
+        inline: bool,
+        pace: Pace | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        super().__init__(pipeline, limits, pace)
+        super().__init__(pipeline, limits, pace, turns)
         self._waiting: OrderedDict[Future[Sequence[Array]], _Waiting] = OrderedDict()
         self._taking = Lock()  # several workers take in turn, and calls leave meanwhile
         self._active = 0  # runs that were asked for and are not settled

@@ -33,11 +33,9 @@ class Endpoint:
         self.contract: Contract = served.contract
         self.check: RequestCheck = served.check
         self.lane: Lane = served.lane
-        self._explainer = explainer = served.explainer
-        self.infer: Callable[[Call], Result] = served.infer if explainer is None else self._infer
-        self.run_now: Callable[[Call], Sequence[Array]] = (
-            served.run_now if explainer is None else explainer.answer
-        )
+        self._explainer, self._explain = served.explainer, served.explain
+        self.infer: Callable[[Call], Result] = served.infer if self._explain is None else self._infer
+        self.run_now: Callable[[Call], Sequence[Array]] = served.run_now  # of what is not to be explained
         self.json_headers: Headers = (("content-type", JSON), ("x-model-digest", served.digest))
         self.binary_headers: Headers = (("content-type", BINARY), ("x-model-digest", served.digest))
         self.watched = watched
@@ -70,10 +68,10 @@ class Endpoint:
         self._explainer.admit(call)
 
     def _infer(self, call: Call) -> Result:
-        """An explanation asks the model many times: never in the thread of the event loop."""
-        if not asks(call.parameters):
-            return self.lane.run(call)
-        return self.lane.work(lambda: self.run_now(call), call.deadline)
+        """An explanation asks the model many times: never in the thread of the event loop, nor in the model's."""
+        if self._explain is not None and asks(call.parameters):
+            return self._explain(call)
+        return self.lane.run(call)
 
     def note(self, call: Call, arrays: Sequence[Array]) -> None:
         """In the thread of the event loop. An answer that is there is not lost because nobody could count it."""

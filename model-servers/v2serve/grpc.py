@@ -14,6 +14,7 @@ from v2serve.codecs.limits import DEFAULT_LIMITS, TensorLimits
 from v2serve.codecs.open_inference import message_class, parse
 from v2serve.contract import TensorSpec
 from v2serve.endpoint import Endpoint
+from v2serve.explain.explainer import asks
 from v2serve.grpc_exchange import answered, check_head, message_of, not_grpc, refused, seconds
 from v2serve.lanes import INLINE_BYTES
 from v2serve.metadata import Identity, model_metadata, server_metadata
@@ -118,7 +119,7 @@ class GrpcService:
         if call.parameters:
             endpoint.check_parameters(call)
         asked = Asked(request, endpoint, call, self)
-        if len(message) <= INLINE_BYTES:
+        if len(message) <= INLINE_BYTES or asks(call.parameters):
             return asked
         return self.later(asked, endpoint.lane.work(lambda: endpoint.run_now(call), call.deadline))
 

@@ -21,6 +21,7 @@ from v2serve.pace import INLINE_SECONDS, Pace
 from v2serve.pipeline import Pipeline, late
 from v2serve.protocol import Refusal
 from v2serve.tensors import Array
+from v2serve.turns import Turns
 
 __all__ = [
     "INLINE_BYTES",
@@ -51,6 +52,10 @@ class LaneLimits(NamedTuple):
     deadline_seconds: float = 30.0
 
 
+class Runs(Protocol):
+    def run(self, call: Call) -> Sequence[Array]: ...
+
+
 class Lane(Protocol):
     """`batches[n]` is how many runs answered n calls; `refused` counts full queues, `expired` late calls."""
 
@@ -77,6 +82,8 @@ class Lane(Protocol):
 
     def work(self, function: Callable[[], Any], deadline: float | None = None) -> "Future[Any]":
         """Any function in a thread of this lane: decoding, running and encoding a large body."""
+
+    def close(self) -> None: ...
 
 
 class _Job:
@@ -128,10 +135,11 @@ class _Jobs:
 class _Worker(Thread):
     """Takes jobs until there is an end; a daemon, for a model that hangs must not keep the process."""
 
-    def __init__(self, jobs: _Jobs, done: Callable[[_Job, Outcome, float], None]) -> None:
+    def __init__(self, jobs: _Jobs, done: Callable[[_Job, Outcome, float], None], turns: Turns) -> None:
         super().__init__(name="inference", daemon=True)
         self._jobs = jobs
         self._done = done
+        self._turns = turns
         self.began: float | None = None
 
     def run(self) -> None:
@@ -141,7 +149,8 @@ class _Worker(Thread):
                 outcome: Outcome = late()
             else:
                 job.began = begin
-                outcome = _outcome(job.function)
+                with self._turns.first():
+                    outcome = _outcome(job.function)
             self.began = None
             self._done(job, outcome, perf_counter() - begin)
             del job, outcome  # a waiting worker holds no arrays
@@ -150,12 +159,16 @@ class _Worker(Thread):
 class ThreadLane:
     """`concurrency` threads and a bounded queue: a full one is 503, a late call 504, whoever has left is skipped."""
 
-    def __init__(self, pipeline: Pipeline, limits: LaneLimits) -> None:
+    def __init__(
+        self, pipeline: Runs, limits: LaneLimits, turns: Turns | None = None, what: str = "this model"
+    ) -> None:
         self.batches = {1: 0}
         self.refused = 0
         self.expired = 0
         self._pipeline = pipeline
         self._limits = limits
+        self._turns = turns or Turns()
+        self._what = what  # has the queue
         self._jobs = _Jobs()
         self._workers: list[_Worker] = []
         self._service = 0.0  # seconds of one job, moving average
@@ -212,7 +225,7 @@ class ThreadLane:
         self.check()
 
     def full(self, waiting: int) -> Refusal:
-        return self._busy(f"the queue of this model is full: {self._limits.queue} calls wait", waiting)
+        return self._busy(f"the queue of {self._what} is full: {self._limits.queue} calls wait", waiting)
 
     def _busy(self, reason: str, waiting: int) -> Refusal:
         seconds = max(1, math.ceil(waiting * self._service / self._limits.concurrency))
@@ -221,7 +234,8 @@ class ThreadLane:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._workers = [_Worker(self._jobs, self._hand_over) for _ in range(self._limits.concurrency)]
+            count, told = self._limits.concurrency, (self._jobs, self._hand_over, self._turns)
+            self._workers = [_Worker(*told) for _ in range(count)]
             for worker in self._workers:
                 worker.start()
         return self._loop
@@ -274,14 +288,16 @@ class ThreadLane:
 class BesideThreads:
     """A lane with threads beside it for large requests: their counts, and its own of refused and late calls."""
 
-    def __init__(self, pipeline: Pipeline, limits: LaneLimits, pace: Pace | None = None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, limits: LaneLimits, pace: Pace | None = None, turns: Turns | None = None
+    ) -> None:
         self.batches: dict[int, int] = {}
         self._pace = pace or Pace(pipeline.contract)
         self._pipeline = pipeline
         self._limits = limits
         self._own_refused = 0
         self._own_expired = 0
-        self._threads = ThreadLane(pipeline, limits)
+        self._threads = ThreadLane(pipeline, limits, turns)
         self.work = self._threads.work
 
     @property

@@ -10,6 +10,7 @@ from v2serve.batches import check_batchable, rehearse
 from v2serve.call import Call
 from v2serve.contract import RequestCheck
 from v2serve.explain.explainer import Explainer
+from v2serve.explain.lane import ExplainingLane
 from v2serve.explain.plan import PLAN, load_plan
 from v2serve.lanes import InlineLane, Lane, LaneLimits, Result, ThreadLane
 from v2serve.model import Runtime
@@ -18,6 +19,7 @@ from v2serve.pipeline import Pipeline, load_pipeline
 from v2serve.protocol import Refusal, shown
 from v2serve.stop import check_stop
 from v2serve.tensors import Array
+from v2serve.turns import Turns
 from v2serve.warmup import check_covered, golden_answer, golden_call, load_golden, warm_up
 
 
@@ -38,6 +40,7 @@ class Served:
         "check",
         "contract",
         "digest",
+        "explain",
         "explainer",
         "infer",
         "lane",
@@ -54,12 +57,15 @@ class Served:
         pipeline: Pipeline,
         lane: Lane,
         seconds: float,
+        limits: LaneLimits,
         explainer: Explainer | None = None,
     ) -> None:
         self.name, self.version, self.digest, self.run = release[:4]
         self.contract = pipeline.contract
         self.check = RequestCheck(pipeline.contract)
-        self.lane = lane
+        explaining = None if explainer is None else ExplainingLane(lane, explainer, limits)
+        self.lane: Lane = explaining or lane
+        self.explain = None if explaining is None else explaining.explain
         self.infer: Callable[[Call], Result] = lane.run
         self.run_now: Callable[[Call], Sequence[Array]] = pipeline.run  # for a thread of the lane
         self.explainer = explainer
@@ -84,24 +90,22 @@ def load(release: ModelRelease, limits: LaneLimits, runtime: Runtime) -> Served:
     if limits.max_batch > 1:
         longest = max(seconds, rehearse(pipeline, calls, limits.max_batch))
     check_stop()
-    lane = choose_lane(pipeline, limits, longest, calls)
-    return Served(
-        release,
-        pipeline,
-        lane,
-        seconds,
-        _explainer(release.folder, pipeline, calls, limits.deadline_seconds / 2),
-    )
+    turns = Turns(needed=pipeline.code.present and limits.concurrency == 1)
+    lane = choose_lane(pipeline, limits, longest, calls, turns)
+    explainer = _explainer(release.folder, pipeline, calls, limits, turns)
+    return Served(release, pipeline, lane, seconds, limits, explainer)
 
 
-def _explainer(folder: Path, pipeline: Pipeline, calls: Sequence[Call], seconds: float) -> Explainer | None:
+def _explainer(
+    folder: Path, pipeline: Pipeline, calls: Sequence[Call], limits: LaneLimits, turns: Turns
+) -> Explainer | None:
     """Tried on the golden requests: what cannot be explained there can be explained nowhere."""
     plan = load_plan(folder, pipeline.contract)
     if plan is None:
         return None
-    explainer = Explainer(pipeline, plan)
+    explainer = Explainer(pipeline, plan, turns)
     try:
-        explainer.rehearse(calls, seconds)
+        explainer.rehearse(calls, limits.deadline_seconds / 2)
     except Refusal as refusal:
         raise ArtifactError(f"{PLAN}: a golden request cannot be explained: {refusal}") from refusal
     check_stop()
@@ -116,13 +120,15 @@ def lane_kind(limits: LaneLimits, seconds: float, has_code: bool) -> str:
     return "inline" if inline else "threads"
 
 
-def choose_lane(pipeline: Pipeline, limits: LaneLimits, seconds: float, calls: Sequence[Call]) -> Lane:
+def choose_lane(
+    pipeline: Pipeline, limits: LaneLimits, seconds: float, calls: Sequence[Call], turns: Turns
+) -> Lane:
     """Of a model whose golden `calls` take so many seconds; for runs inline, what else fits is measured with them."""
     kind = lane_kind(limits, seconds, pipeline.code.present)
     pace = measured(pipeline, calls) if kind.startswith("inline") else Pace(pipeline.contract)
     if kind.endswith("batches"):
-        return BatchLane(pipeline, limits, kind == "inline batches", pace)
-    return InlineLane(pipeline, limits, pace) if kind == "inline" else ThreadLane(pipeline, limits)
+        return BatchLane(pipeline, limits, kind == "inline batches", pace, turns)
+    return InlineLane(pipeline, limits, pace) if kind == "inline" else ThreadLane(pipeline, limits, turns)
 
 
 class Named(Protocol):

@@ -13,6 +13,7 @@ from v2serve.codecs.compression import SMALLEST, choose, compress, decompress
 from v2serve.codecs.limits import TensorLimits
 from v2serve.codecs.rest import HEADER, RestCall, decode, encode
 from v2serve.endpoint import BINARY, JSON, Endpoint
+from v2serve.explain.explainer import asks
 from v2serve.lanes import INLINE_BYTES, late
 from v2serve.protocol import Refusal, error_body, shown
 from v2serve.tensors import Array
@@ -97,19 +98,30 @@ class RestInference:
             if deadline is not None:
                 loop.call_soon_threadsafe(self._expire_at, answer, request, deadline)
 
-        work: Future[_Whole] = endpoint.lane.work(lambda: self._whole(endpoint, request, expect))
-        answer = chained(work, lambda done: self._finished(request, lambda: _taken(endpoint, done.result())))
+        work: Future[_Whole | Asked] = endpoint.lane.work(lambda: self._whole(endpoint, request, expect))
+        answer = chained(work, lambda done: self._finished(request, lambda: self._taken(done.result())))
         return answer
 
     def _whole(
         self, endpoint: Endpoint, request: Request, expect: Callable[[float | None], None]
-    ) -> "_Whole":
-        """Everything about one request, in a thread."""
+    ) -> "_Whole | Asked":
+        """Everything about one request, in a thread; what is to be explained is only decoded there."""
         coding = request.headers.get("content-encoding", "")
         call = self._call(endpoint, request, decompress(coding, request.body, self._body_bytes))
         expect(call.deadline)
+        asked = Asked(request, endpoint, call, self)
+        if asks(call.parameters):
+            return asked
         arrays = endpoint.run_now(call)
-        return _Whole(_answer(Asked(request, endpoint, call, self), arrays), call, arrays)
+        return _Whole(_answer(asked, arrays), asked, arrays)
+
+    def _taken(self, made: "_Whole | Asked") -> Answer | Future[Answer]:
+        """In the thread of the event loop."""
+        if isinstance(made, Asked):
+            made.run()
+            return made.answer()
+        made.asked.endpoint.note(made.asked.call, made.arrays)
+        return made.answer
 
     def _expire_at(self, answer: Future[Answer], request: Request, deadline: float) -> None:
         def expire() -> None:
@@ -133,13 +145,8 @@ class _Whole(NamedTuple):
     """What a thread made of a large request."""
 
     answer: Answer
-    call: RestCall
+    asked: Asked
     arrays: Sequence[Array]
-
-
-def _taken(endpoint: Endpoint, whole: _Whole) -> Answer:
-    endpoint.note(whole.call, whole.arrays)
-    return whole.answer
 
 
 def _answer(asked: Asked, arrays: Sequence[Array]) -> Answer:

@@ -16,9 +16,10 @@ from v2serve.explain.shapley import Shapley
 from v2serve.pipeline import Pipeline
 from v2serve.protocol import Refusal, shown
 from v2serve.tensors import DTYPES, Array
+from v2serve.turns import Turns, busy
 
 PARAMETER = "explain"
-LONGEST_SECONDS = 2.0  # of a request that is explained: others wait for the same worker
+LONGEST_SECONDS = 2.0  # of a request that is explained: others wait for the same thread
 WEIGHTS, BASE, WORDS = "explanation", "explanation_base", "explanation_words"
 
 
@@ -39,10 +40,11 @@ class _Explained(NamedTuple):
 
 
 class Explainer:
-    """Asks the pipeline again, in the thread that calls; holds nothing between requests."""
+    """Asks the pipeline again, in the one thread that explains; holds nothing between requests."""
 
-    def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
+    def __init__(self, pipeline: Pipeline, plan: Plan, turns: Turns | None = None) -> None:
         self._pipeline = pipeline
+        self._turns = turns or Turns()
         self._plan = plan
         contract = pipeline.contract
         specs = {spec.name: spec for spec in (*contract.inputs, *contract.outputs)}
@@ -88,24 +90,26 @@ class Explainer:
                 self._most = max(1, min(self._most, fitting))
                 return
 
-    def answer(self, call: Call) -> Sequence[Array]:
-        """Explained if the call asks for it."""
-        return self.run(call) if asks(call.parameters) else self._pipeline.run(call)
-
     def run(self, call: Call) -> Sequence[Array]:
         """The answer, and behind it what explains it; `call.wanted` says so from then on."""
-        arrays = self._pipeline.run(call)
+        arrays = self._asked(call)
         given = self._given(call)
         made = _joined(self._rows_explained(call, given), self._shape)
         call.wanted = [*call.wanted, *(spec for spec, _ in made)]
         return [*arrays, *(array for _, array in made)]
 
     def _rows_explained(self, call: Call, given: TensorSpec) -> list[_Explained]:
-        """Row by row; Refusal 400 once the time is spent, for rows may be larger than those of golden requests."""
+        """Row by row; Refusal 400 once the time is spent, for rows may be larger than those of golden requests.
+
+        503 once as much time has been waited: this thread may not be taken for one that hangs.
+        """
         begin, count = perf_counter(), call.feeds[given.name].shape[0]
+        before = self._turns.waited
         explained: list[_Explained] = []
         for row in range(count):
-            if (spent := perf_counter() - begin) > self._seconds:
+            if (waited := self._turns.waited - before) > self._seconds:
+                raise busy(self._seconds)
+            if (spent := perf_counter() - begin - waited) > self._seconds:
                 raise Refusal(
                     400,
                     f"parameter {PARAMETER}: {row} of {count} rows took {spent:.1f} s;"
@@ -113,6 +117,11 @@ class Explainer:
                 )
             explained.append(self._explain(call, given, row))
         return explained
+
+    def _asked(self, call: Call) -> Sequence[Array]:
+        """One run of the model, for a row or for the answer; other calls are run before it, and after it."""
+        with self._turns.behind(self._seconds):
+            return self._pipeline.run(call)
 
     def _given(self, call: Call) -> TensorSpec:
         for spec in self._inputs:
@@ -139,7 +148,7 @@ class Explainer:
         }
         rows.flags.writeable = False
         again = replace(call, feeds={**call.feeds, **beside, given.name: rows}, wanted=[self._output])
-        (answers,) = self._pipeline.run(again)
+        (answers,) = self._asked(again)
         if answers.ndim == 1:
             return answers
         own = answers[-1 if asked_last else 0]
