@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.trainkit.sweeping import OBJECTIVE, sweeping
+from trainkit.__main__ import main
 from trainkit.errors import TrainError
 from trainkit.job import Job
 from trainkit.sweep import Swept, sweep
@@ -20,6 +21,22 @@ from trainkit.sweep import Swept, sweep
 pytestmark = [pytest.mark.fleet, pytest.mark.filterwarnings("ignore")]  # MLflow's and alembic's deprecations
 
 ROOT = Path(__file__).parents[2]
+DECLARED = """\
+from dataclasses import dataclass
+from typing import Annotated
+
+from trainkit.limits import Count, OneOf, Share
+
+
+@dataclass(frozen=True)
+class Train:
+    rate: Share
+    width: Count
+    kind: Annotated[str, OneOf("plain", "it's")]
+    steps: Count
+
+
+""" + OBJECTIVE  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +142,15 @@ def test_a_defect_of_the_objective_ends_the_sweep_with_its_line(tmp_path: Path) 
         ({"metric": None}, [], "sweep.yaml: metric is missing; add it"),
         ({"mertic": "loss"}, [], "sweep.yaml: mertic is not a field; known: metric, direction"),
         ({"direction": "down"}, [], "direction is 'down'; write minimize or maximize"),
-        ({"max_trials": 0}, [], "max_trials is 0; write a whole number, 1 or more"),
+        ({"max_trials": 0}, [], "max_trials is 0; write a whole number from 1 to 1000000000"),
+        ({}, ["seed=99999999999999"], "seed is 99999999999999; write a whole number from 0 to 4294967295"),
+        (
+            {},
+            ["max_seconds=1" + "0" * 400],
+            r"max_seconds is 10+\.\.\.; write a whole number from 1 to 1000000000",
+        ),
+        ({}, ["search.train.rate.high=1e400"], "search.train.rate.high is inf; write a number from"),
+        ({}, ["+search.train.width.step=1e-30"], "search.train.width.step is 1e-30; write 7e-06 or more"),
         ({"pruner": {"kind": "hyperband"}}, [], "pruner.kind is 'hyperband'; write median or none"),
         ({"search": {}}, [], "search is empty; give it at least one parameter"),
         ({"search": {"train": {"depth": {"low": 1, "high": 2}}}}, [], "params.yaml: .*depth"),
@@ -152,6 +177,59 @@ def test_a_wrong_plan_is_refused_before_anything_runs(
 def test_an_objective_that_cannot_be_loaded_is_refused(tmp_path: Path, objective: str, reason: str) -> None:
     with pytest.raises(TrainError, match=reason):
         _swept(sweeping(tmp_path, objective))
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides", "reason"),
+    [
+        ({}, ["search.train.rate.high=1.5"], "search.train.rate.high is 1.5; write 0 to 1"),
+        (
+            {},
+            ["search.train.rate={low:-1,high:0.5,log:false}"],
+            "search.train.rate.low is -1.0; write 0 to 1",
+        ),
+        ({}, ["search.train.width.low=0.5"], "search.train.width.low is 0.5; write a value of type int"),
+        (
+            {},
+            ["search.train.kind.choices=[plain,odd]"],
+            "search.train.kind.choices is 'odd'; write plain or it's",
+        ),
+        ({"fixed": {"train": {"steps": 0}}}, [], "fixed.train.steps is 0; write 1 to 1000000"),
+    ],
+)
+def test_what_a_parameter_does_not_take_is_refused_before_the_first_trial(
+    tmp_path: Path, changes: dict[str, Any], overrides: list[str], reason: str
+) -> None:
+    with pytest.raises(TrainError) as refusal:
+        _swept(sweeping(tmp_path, DECLARED, **changes), *overrides)
+    assert str(refusal.value) == f"sweep.yaml: {reason}"
+    assert not (tmp_path / "toy/work/sweep.db").exists()
+
+
+def test_a_section_whose_types_are_not_declared_plainly_has_no_limits(tmp_path: Path) -> None:
+    job = sweeping(tmp_path, f"from __future__ import annotations\n{DECLARED}", max_trials=1)
+    assert _swept(job, "search.train.rate.high=1.5")[0].complete == 1
+
+
+def test_what_the_parameters_take_is_tried(tmp_path: Path) -> None:
+    found, _ = _swept(sweeping(tmp_path, DECLARED, max_trials=2))
+    assert found.complete == 2
+
+
+def test_the_largest_seed_is_a_seed_of_every_trial(tmp_path: Path) -> None:
+    found, _ = _swept(sweeping(tmp_path, seed=4294967295, max_trials=3))
+    assert found.complete == 3
+
+
+def test_a_file_below_conf_that_is_changed_begins_another_study(tmp_path: Path) -> None:
+    def studied(rate: str) -> Swept:
+        path = tmp_path / "toy/conf/recipes/small.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"rate: {rate}\n", encoding="utf-8")
+        return _swept(sweeping(tmp_path, max_trials=1))[0]
+
+    first, other, again = studied("0.1"), studied("0.2"), studied("0.1")
+    assert (first.study == again.study, first.study == other.study) == (True, False)
 
 
 def test_other_data_or_sources_are_another_study(tmp_path: Path) -> None:
@@ -231,3 +309,30 @@ def test_a_sweep_that_is_killed_goes_on_with_the_trial_that_was_cut_off(tmp_path
     assert "trial 2 of 5" not in done.stderr
     width = found["values"]["train.width"]
     assert f"  width: {width}\n" in (job.folder / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_overrides_are_taken_before_and_after_the_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = sweeping(tmp_path)
+    seen: list[tuple[list[str], bool]] = []
+    monkeypatch.setattr(
+        "trainkit.__main__._sweep", lambda _, overrides, write, register: seen.append((overrides, register))
+    )
+    monkeypatch.setattr("trainkit.__main__.end_with_parent", lambda: None)
+    monkeypatch.setattr("trainkit.__main__.keep_bytecode", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    folder = str(job.folder)
+    assert main(["sweep", folder, "--no-register", "max_trials=1"]) == 0
+    assert main(["sweep", folder, "seed=3", "--no-register", "max_trials=1"]) == 0
+    assert main(["sweep", "--no-register", folder, "max_trials=1"]) == 0
+    assert seen == [(["max_trials=1"], False), (["seed=3", "max_trials=1"], False), (["max_trials=1"], False)]
+
+
+@pytest.mark.parametrize("words", [["sweep", "toy", "--registers"], ["run", "toy", "max_trials=1"]])
+def test_what_a_verb_does_not_take_is_wrong_usage(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert f"unrecognized arguments: {words[-1]}" in capsys.readouterr().err

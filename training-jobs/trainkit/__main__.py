@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 refused with one line on stderr, 2 wrong usage, 130 or 143 interrupted."""
-    chosen = _parser().parse_args(arguments)
+    chosen = _chosen(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     end_with_parent()
     try:
@@ -45,6 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _terminated(*_: object) -> None:
     raise Terminated
+
+
+def _chosen(arguments: list[str] | None) -> argparse.Namespace:
+    """Overrides of a sweep stand before its flags or after them: argparse leaves the later ones over."""
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and (chosen.verb != "sweep" or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if chosen.verb == "sweep":
+        chosen.overrides += rest
+    return chosen
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from trainkit.errors import TrainError
 from trainkit.job import Job
 from trainkit.pipeline import LOCK_WAIT, alone
+from trainkit.sweep_bounds import check_bounds
 from trainkit.sweep_patch import write_best, write_params
 from trainkit.sweep_plan import Params, Plan, read_plan, trial_params
 from trainkit.sweep_record import Record
@@ -60,9 +61,10 @@ def sweep(job: Job, overrides: Sequence[str], client: "MlflowClient | None", say
     middle = {
         name: choice.choices[0] if choice.choices else choice.low for name, choice in plan.search.items()
     }
-    trial_params(job.folder, plan, middle)  # refuses unknown names before anything runs
+    params = trial_params(job.folder, plan, middle)  # refuses unknown names before anything runs
     with alone(job.folder, LOCK_WAIT):
         objective = load_objective(job)
+        check_bounds(plan, params, vars(sys.modules["objective"]))
         study = open_study(job, plan)
         record = Record(client, job, plan, study)
         with record.running(say):

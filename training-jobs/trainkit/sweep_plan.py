@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trainkit.errors import TrainError
+from trainkit.limits import LARGEST_SEED
+from trainkit.params import shown
 from trainkit.sweep_space import Choice, as_override, read_choice
 
 FIELDS = {
@@ -22,6 +24,7 @@ FIELDS = {
     "fixed": {},
 }
 PRUNER = {"kind": "median", "startup_trials": 5, "warmup_steps": 0}
+MOST = 1_000_000_000  # trials, or seconds
 MISSING = "sweeps need the packages of group fleet: make .venv/fleet.stamp"
 
 Params = Mapping[str, Mapping[str, Any]]  # section of params.yaml -> name -> value
@@ -59,9 +62,9 @@ def read_plan(folder: Path, overrides: Sequence[str] = ()) -> Plan:
     return Plan(
         metric=_text(found["metric"], "metric"),
         direction=_one_of(found["direction"], "direction", ("minimize", "maximize")),
-        max_trials=_whole(found["max_trials"], "max_trials", 1),
-        max_seconds=_whole(found["max_seconds"], "max_seconds", 1),
-        seed=_whole(found["seed"], "seed", 0),
+        max_trials=_whole(found["max_trials"], "max_trials", 1, MOST),
+        max_seconds=_whole(found["max_seconds"], "max_seconds", 1, MOST),
+        seed=_whole(found["seed"], "seed", 0, LARGEST_SEED),
         stage=_text(found["stage"], "stage"),
         pruner=_pruner(found["pruner"]),
         fixed=_sections(found["fixed"], "fixed"),
@@ -121,7 +124,7 @@ def _pruner(value: Any) -> dict[str, Any]:
     found = {**PRUNER, **value}
     _one_of(found["kind"], "pruner.kind", ("median", "none"))
     for name in ("startup_trials", "warmup_steps"):
-        _whole(found[name], f"pruner.{name}", 0)
+        _whole(found[name], f"pruner.{name}", 0, MOST)
     return found
 
 
@@ -137,7 +140,9 @@ def _one_of(value: Any, field: str, known: Sequence[str]) -> str:
     return str(value)
 
 
-def _whole(value: Any, field: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise TrainError(f"sweep.yaml: {field} is {value!r}; write a whole number, {least} or more")
+def _whole(value: Any, field: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise TrainError(
+            f"sweep.yaml: {field} is {shown(value)}; write a whole number from {least} to {most}"
+        )
     return value

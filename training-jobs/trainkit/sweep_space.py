@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainkit.errors import TrainError
+from trainkit.params import shown
 
+LARGEST = 1e15  # in size, of a bound: whole numbers are exact up to here
+LARGEST_STEPS = 1_000_000
 RANGE = {"low", "high", "log", "step"}
 FORMS = "write {low, high}, with log: true or step where wanted, or {choices: [...]}"
 
@@ -45,15 +48,25 @@ def _listed(where: str, choices: Any) -> Choice:
 def _range(where: str, found: Choice) -> Choice:
     bounds = {"low": found.low, "high": found.high, "step": 1 if found.step is None else found.step}
     for name, value in bounds.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TrainError(f"sweep.yaml: {where}.{name} is {value!r}; write a number")
+        _number(f"{where}.{name}", value)
     if not found.low < found.high or bounds["step"] <= 0:
         raise TrainError(
             f"sweep.yaml: {where}: low {found.low} is not below high {found.high}, or step is not above 0"
         )
+    if found.high - found.low > LARGEST_STEPS * bounds["step"] and found.step is not None:
+        raise TrainError(
+            f"sweep.yaml: {where}.step is {found.step}; write {(found.high - found.low) / LARGEST_STEPS:g} or more"
+        )
     if not isinstance(found.log, bool) or (found.log and (found.low <= 0 or found.step is not None)):
         raise TrainError(f"sweep.yaml: {where}: log needs a low above 0 and no step")
     return found
+
+
+def _number(where: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TrainError(f"sweep.yaml: {where} is {value!r}; write a number")
+    if not -LARGEST <= value <= LARGEST:
+        raise TrainError(f"sweep.yaml: {where} is {shown(value)}; write a number from -1e15 to 1e15")
 
 
 def suggest(trial: Any, name: str, choice: Choice) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainkit.errors import TrainError
 from trainkit.job import Job
+from trainkit.limits import LARGEST_SEED
 from trainkit.params import all_params, flat
 from trainkit.sweep_plan import MISSING, Plan
 
@@ -39,20 +40,29 @@ def open_study(job: Job, plan: Plan) -> Any:
 
 def identity(job: Job, plan: Plan) -> str:
     """12 hex digits of all that a trial's result depends on; bounds and the pruner may change within a study."""
-    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(job.folder.glob("*.py"))}
     search = {name: repr(choice) for name, choice in plan.search.items()}
     of = [plan.metric, plan.direction, plan.seed, plan.fixed, search]
     # The searched ones are the trials' own: writing the best into params.yaml leaves the study as it is.
     params = {name: value for name, value in flat(all_params(job.folder)).items() if name not in plan.search}
-    text = json.dumps([of, job.digests(), params, sources], sort_keys=True)
+    text = json.dumps([of, job.digests(), params, _sources(job)], sort_keys=True)
     return sha256(text.encode()).hexdigest()[:12]
+
+
+def _sources(job: Job) -> dict[str, str]:
+    """What a trial reads beside data and parameters, by its path in the job's folder: modules and what conf/ has."""
+    paths = [*job.folder.glob("*.py"), *job.folder.glob("conf/**/*.yaml")]
+    return {
+        path.relative_to(job.folder).as_posix(): path.read_text(encoding="utf-8", errors="surrogateescape")
+        for path in sorted(paths)
+    }
 
 
 def next_trial(study: Any, plan: Plan) -> Any:
     """Ask for a trial; the sampler is seeded by how many counted, so a resumed study proposes what it would have."""
     import optuna
 
-    study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(counted(study)))
+    seed = (plan.seed + len(counted(study))) % (LARGEST_SEED + 1)
+    study.sampler = optuna.samplers.TPESampler(seed=seed)
     return study.ask()
 
 
