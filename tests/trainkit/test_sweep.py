@@ -206,6 +206,16 @@ def test_what_a_parameter_does_not_take_is_refused_before_the_first_trial(
     assert not (tmp_path / "toy/work/sweep.db").exists()
 
 
+def test_parameters_that_are_read_strictly_are_refused_as_such_by_a_sweep_too(tmp_path: Path) -> None:
+    job = sweeping(tmp_path)
+    path = job.folder / "params.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("width: 8", "width: 010"), encoding="utf-8")
+    with pytest.raises(
+        TrainError, match=r"^\S+params.yaml: line 4: 010 would be read as 8; write plain digits$"
+    ):
+        _swept(job)
+
+
 def test_a_section_whose_types_are_not_declared_plainly_has_no_limits(tmp_path: Path) -> None:
     job = sweeping(tmp_path, f"from __future__ import annotations\n{DECLARED}", max_trials=1)
     assert _swept(job, "search.train.rate.high=1.5")[0].complete == 1

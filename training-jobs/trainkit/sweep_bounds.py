@@ -19,10 +19,10 @@ def check_bounds(plan: Plan, params: Params, names: Mapping[str, Any]) -> None:
     """
     kinds = {section: _kind(set(of), names) for section, of in params.items()}
     for where, section, name, value in _tried(plan):
-        if name not in kinds[section]:
+        if name not in (declared := kinds.get(section, {})):
             continue
         try:
-            held(name, value, kinds[section][name])
+            held(name, value, declared[name])
         except ValueError as error:
             raise TrainError(f"sweep.yaml: {where} is {shown(value)}; write {error}") from None
 

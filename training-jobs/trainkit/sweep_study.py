@@ -22,12 +22,12 @@ def open_study(job: Job, plan: Plan) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = job.folder / DATABASE
+    path, name = job.folder / DATABASE, identity(job, plan)
     path.parent.mkdir(exist_ok=True)
     with _database_says_one_line():
         study = optuna.create_study(
             storage=f"sqlite:///{path}",
-            study_name=identity(job, plan),
+            study_name=name,
             direction=plan.direction,
             pruner=_pruner(plan),
             load_if_exists=True,
