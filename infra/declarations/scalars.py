@@ -5,14 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+_PASSWORD = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
+
 
 def like(pattern: str, what: str, fix: str) -> AfterValidator:
-    """A validator of text that matches the whole pattern."""
+    """A validator of text that matches the whole pattern; the password of an address is not repeated."""
     compiled = re.compile(pattern)
 
     def check(text: str) -> str:
         if compiled.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is not {what}; {fix}")
+            shown = _PASSWORD.sub(r"\1***@", text)
+            raise ValueError(f"{shown!r} is not {what}; {fix}")
         return text
 
     return AfterValidator(check)

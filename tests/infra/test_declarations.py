@@ -154,7 +154,7 @@ JOBS = {
     "an address with a password": (
         "package: sklearn.datasets.data/iris.csv",
         "url: 'https://me:pass@example.com/a'",
-        "is not an address; write 'https://host/path' without a user or password",
+        "'https://me:***@example.com/a' is not an address; write 'https://host/path' without a user or password",
     ),
     "a path as name": (
         "name: iris.csv",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -79,7 +80,7 @@ def _started(home: Path) -> Iterator[Server]:
         _wait(server, process, home / "log")
         yield server
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # SIGTERM would wait until all have left, and pools stay
         process.wait(START)
 
 

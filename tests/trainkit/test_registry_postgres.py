@@ -100,6 +100,15 @@ def test_whoever_reads_with_a_wrong_password_is_told_at_once_and_not_what_it_was
     assert "\n" not in str(refusal.value)
 
 
+def test_an_address_without_a_user_is_read_as_whom_the_environment_names(
+    server: postgres.Server, migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGUSER", postgres.USER)
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    address = f"postgresql+psycopg2://127.0.0.1:{server.port}/mlflow"
+    assert Registry(address).versions("toy-model") == {}
+
+
 def test_reading_a_database_without_a_registry_makes_no_tables(server: postgres.Server) -> None:
     uri = server.create("empty")
     for _ in range(2):
