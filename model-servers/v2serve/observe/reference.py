@@ -16,6 +16,7 @@ _log = logging.getLogger("v2serve")
 _MOST_FEATURES = 256  # 13 series each: more would be no metric but a data set
 _MOST_CLASSES = 1000
 _MOST_OUTPUTS = 16
+_ROUNDED = 0.01  # shares may add up to so much more or less than 1
 _BOOLEANS = {"false", "true"}
 _NUMBERS = frozenset(("FP16", "FP32", "FP64"))
 
@@ -94,8 +95,15 @@ def _found(folder: Path, contract: Contract) -> tuple[Reference, Place] | str:
 def _fault(reference: Reference) -> str | None:
     if len(reference.expected_classes) > _MOST_CLASSES:
         return f"classes: {len(reference.expected_classes)} given; up to {_MOST_CLASSES} are watched"
+    if reference.expected_classes and not _is_whole(reference.expected_classes.values()):
+        field = "predictions.classes" if reference.predictions.classes else "classes"
+        return f"{field}: shares are not those of a whole"
     of_inputs = _features_fault("features", reference.features, _MOST_FEATURES)
     return of_inputs or _features_fault("predictions.outputs", reference.predictions.outputs, _MOST_OUTPUTS)
+
+
+def _is_whole(shares: Collection[float]) -> bool:
+    return min(shares) >= 0 and abs(sum(shares) - 1) <= _ROUNDED
 
 
 def _features_fault(field: str, features: Sequence[FeatureReference], most: int) -> str | None:
@@ -109,11 +117,15 @@ def _features_fault(field: str, features: Sequence[FeatureReference], most: int)
 
 def _feature_fault(feature: FeatureReference) -> str | None:
     edges: Any = np.array(feature.quantiles)
+    if not feature.min <= feature.max:
+        return f"feature {feature.name}: min {feature.min:g} is above max {feature.max:g}"
+    if not feature.quantiles:
+        return f"feature {feature.name}: no quantiles, so that all values are in one bin"
     if len(feature.shares) != len(edges) + 1:
         return f"feature {feature.name}: {len(edges)} quantiles need {len(edges) + 1} shares"
     if np.any(np.diff(edges) <= 0) or not np.all(np.isfinite(edges)):
         return f"feature {feature.name}: quantiles do not rise"
-    if min(feature.shares) < 0 or abs(sum(feature.shares) - 1) > 0.01:
+    if not _is_whole(feature.shares):
         return f"feature {feature.name}: shares are not those of a whole"
     return None
 

@@ -155,6 +155,10 @@ def test_classes_of_an_older_artifact_are_watched_without_predictions(tmp_path: 
     assert sum(of(counted, "inference_prediction_total", **{"class": name}) for name in ANIMALS) == 7
 
 
+def shared(**classes: float) -> str:
+    return json.dumps({"predictions": {"classes": classes}})
+
+
 def changed(**fields: Any) -> str:
     (told_of,) = predictions({"score": np.linspace(0, 1, 50)}, [Tensor("score", "FP32", (-1,))], ())[
         "outputs"
@@ -169,7 +173,18 @@ def changed(**fields: Any) -> str:
         (changed(shares=[1.0]), "feature score: 9 quantiles need 10 shares"),
         (changed(quantiles=[1.0] * 9), "feature score: quantiles do not rise"),
         ('{"predictions": {"outputs": [{"name": "score"}]}}', "missing required field"),
-        ('{"classes": {"false": 1.5}}', "it has no features, no classes"),
+        ('{"classes": {"false": 1.0}}', "it has no features, no classes"),
+        ('{"classes": {"false": 1.5}}', "classes: shares are not those of a whole"),
+        (shared(false=-5, true=6), "predictions.classes: shares are not those of a whole"),
+        (shared(false=0, true=0), "predictions.classes: shares are not those of a whole"),
+        (shared(false=0.5, true=1e300), "predictions.classes: shares are not those of a whole"),
+        (shared(false=1e308, true=1e308), "predictions.classes: shares are not those of a whole"),
+        (shared(false=0.5, true=0.52), "predictions.classes: shares are not those of a whole"),
+        (changed(min=2.0, max=1.0), "feature score: min 2 is above max 1"),
+        (
+            changed(quantiles=[], shares=[1.0]),
+            "feature score: no quantiles, so that all values are in one bin",
+        ),
         (json.dumps({"predictions": {"classes": dict.fromkeys(map(str, range(1001)), 0.001)}}), "1001 given"),
     ],
 )
@@ -179,5 +194,6 @@ def test_predictions_of_another_shape_are_one_line_in_the_log(
     (tmp_path / "reference.json").write_text(text, encoding="utf-8")
     with caplog.at_level(logging.WARNING, "v2serve"):
         assert load_reference(tmp_path, JUDGED) is None
+    assert len(caplog.records) == 1
     assert "model blur: no statistics of its data: reference.json: " in caplog.text
     assert reason in caplog.text

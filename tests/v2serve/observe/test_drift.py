@@ -258,6 +258,8 @@ def changed(**fields: Any) -> str:
         (changed(shares=[1.0]), "feature length: 9 quantiles need 10 shares"),
         (changed(quantiles=[1.0] * 9), "feature length: quantiles do not rise"),
         (changed(shares=[0.0] * 10), "feature length: shares are not those of a whole"),
+        (changed(min=9.0, max=1.0), "feature length: min 9 is above max 1"),
+        (changed(quantiles=[], shares=[1.0]), "feature length: no quantiles, so that all values are"),
         (changed(name="width"), "features: a name is given twice"),
         (json.dumps({"features": [document()["features"][0]]}), "no input is [rows, 1], none is named as"),
         (json.dumps({"images": {"mean": 0.5}}), "it has no features, no classes and no predictions"),
