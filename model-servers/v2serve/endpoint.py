@@ -33,6 +33,7 @@ class Endpoint:
         self.contract: Contract = served.contract
         self.check: RequestCheck = served.check
         self.lane: Lane = served.lane
+        self.deadline_seconds = served.deadline_seconds
         self._explainer, self._explain = served.explainer, served.explain
         self.infer: Callable[[Call], Result] = served.infer if self._explain is None else self._infer
         self.run_now: Callable[[Call], Sequence[Array]] = served.run_now  # of what is not to be explained

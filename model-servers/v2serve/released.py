@@ -39,6 +39,7 @@ class Served:
     __slots__ = (
         "check",
         "contract",
+        "deadline_seconds",
         "digest",
         "explain",
         "explainer",
@@ -69,6 +70,7 @@ class Served:
         self.infer: Callable[[Call], Result] = lane.run
         self.run_now: Callable[[Call], Sequence[Array]] = pipeline.run  # for a thread of the lane
         self.explainer = explainer
+        self.deadline_seconds = limits.deadline_seconds
         self.seconds = seconds  # of its golden request
 
     @property

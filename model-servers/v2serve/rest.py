@@ -92,6 +92,7 @@ class RestInference:
 
     def _elsewhere(self, endpoint: Endpoint, request: Request) -> Future[Answer]:
         loop = asyncio.get_running_loop()
+        until = perf_counter() + endpoint.deadline_seconds
 
         def expect(deadline: float | None) -> None:
             """Called in the thread, once the call has been decoded."""
@@ -99,7 +100,9 @@ class RestInference:
                 loop.call_soon_threadsafe(self._expire_at, answer, request, deadline)
 
         work: Future[_Whole | Asked] = endpoint.lane.work(lambda: self._whole(endpoint, request, expect))
-        answer = chained(work, lambda done: self._finished(request, lambda: self._taken(done.result())))
+        answer = chained(
+            work, lambda done: self._finished(request, lambda: self._taken(done.result(), until))
+        )
         return answer
 
     def _whole(
@@ -115,9 +118,10 @@ class RestInference:
         arrays = endpoint.run_now(call)
         return _Whole(_answer(asked, arrays), asked, arrays)
 
-    def _taken(self, made: "_Whole | Asked") -> Answer | Future[Answer]:
-        """In the thread of the event loop."""
+    def _taken(self, made: "_Whole | Asked", until: float) -> Answer | Future[Answer]:
+        """In the thread of the event loop; what was decoded for long has less time to be explained."""
         if isinstance(made, Asked):
+            made.call.deadline = min(until, made.call.deadline or until)
             made.run()
             return made.answer()
         made.asked.endpoint.note(made.asked.call, made.arrays)

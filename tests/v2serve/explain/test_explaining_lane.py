@@ -119,7 +119,7 @@ def test_of_more_than_five_explanations_the_others_are_503(server: Running, more
         assert (refused.status, refused.headers["retry-after"].isdigit()) == (503, True)
         told = "the queue of this model's explanations is full: 4 calls wait; try again in "
         assert refused.error.startswith(told)
-        assert metric(server, "inference_queue_refused_total") == 1
+        await_metric(server, "inference_queue_refused_total", 1)
         assert ordinary(server) < 3 * ROW
         assert [reply.result().status for reply in explained] == [200] * 5
 
@@ -216,3 +216,15 @@ def test_code_that_runs_in_several_threads_anyway_needs_no_turns() -> None:
     turns = Turns()
     with turns.first(), turns.behind(0):
         assert turns.waited == 0
+
+
+def test_what_was_decoded_in_a_thread_has_the_rest_of_its_time_to_be_explained(tmp_path: Path) -> None:
+    with running(tmp_path, slow(tmp_path), V2SERVE_DEADLINE_SECONDS="1") as server, ThreadPoolExecutor(2) as pool:
+        told = asked("text", "BYTES", [1], ["good " * 160])
+        ahead = pool.submit(server.infer, {"inputs": [told]})
+        await_metric(server, "inference_running", 1)
+        begin = time.perf_counter()
+        reply = asking(server, pool, 1, padding=PADDING)[0].result()
+        assert reply.status in (503, 504), reply.body
+        assert time.perf_counter() - begin < 1.5
+        assert ahead.result().status == 200
