@@ -105,7 +105,8 @@ def test_an_address_without_a_user_is_read_as_whom_the_environment_names(
 ) -> None:
     monkeypatch.setenv("PGUSER", postgres.USER)
     monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
-    address = f"postgresql+psycopg2://127.0.0.1:{server.port}/mlflow"
+    server.create_like("addressed", "mlflow")  # which nobody may be in when it is copied again
+    address = f"postgresql+psycopg2://127.0.0.1:{server.port}/addressed"
     assert Registry(address).versions("toy-model") == {}
 
 
