@@ -44,9 +44,6 @@ class Doubling:
         self.release, self.lane = ReleaseName("double", "4"), self
         self.noted: list[Any] = []
 
-    def check_parameters(self, call: Call) -> None:
-        """All are taken."""
-
     def begin(self, request: Request) -> None:
         self.noted.append(request)
 
@@ -167,21 +164,6 @@ async def test_a_large_message_is_run_in_a_thread_of_the_lane() -> None:
     assert isinstance(answer, Future)
     output = told(await answer, "ModelInferResponse").raw_output_contents[0]
     assert output == (values * 2).tobytes()
-
-
-def test_a_large_message_that_is_to_be_explained_leaves_the_threads_of_the_model_to_others() -> None:
-    inputs = [{"name": "x", "datatype": "FP32", "shape": [1 << 15]}]
-    large = message(
-        "ModelInferRequest",
-        model_name="double",
-        inputs=inputs,
-        parameters={"explain": {"bool_param": True}},
-        raw_input_contents=[bytes(4 << 15)],
-    )
-    explained: list[Call] = []
-    served = service(lambda call: explained.append(call) or doubled(call), body_bytes=1 << 20)  # type: ignore[func-returns-value]
-    assert isinstance(sent(request("ModelInfer", framed(large)), served), Answer)
-    assert [call.parameters for call in explained] == [{"explain": True}]
 
 
 def test_the_server_is_live_and_ready_unless_it_drains() -> None:

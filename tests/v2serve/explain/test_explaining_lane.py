@@ -219,7 +219,10 @@ def test_code_that_runs_in_several_threads_anyway_needs_no_turns() -> None:
 
 
 def test_what_was_decoded_in_a_thread_has_the_rest_of_its_time_to_be_explained(tmp_path: Path) -> None:
-    with running(tmp_path, slow(tmp_path), V2SERVE_DEADLINE_SECONDS="1") as server, ThreadPoolExecutor(2) as pool:
+    with (
+        running(tmp_path, slow(tmp_path), V2SERVE_DEADLINE_SECONDS="1") as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
         told = asked("text", "BYTES", [1], ["good " * 160])
         ahead = pool.submit(server.infer, {"inputs": [told]})
         await_metric(server, "inference_running", 1)
