@@ -259,48 +259,37 @@ def test_a_broken_etth1_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    ("section", "values", "reason"),
     [
-        ({"variant": "arima"}, "train.variant is 'arima'; write advanced or baseline"),
-        ({"stride": 0}, "train.stride is 0; write 1 to 1000000"),
-        ({"held_out": 47}, "train.held_out is 47; write 48 to 100000"),
-        ({"held_out": 317}, "train.held_out is 317; write 48 to 316, as the shortest series allows"),
-        ({"held_out": 100_000}, "train.held_out is 100000; write 48 to 316, as the shortest series allows"),
-        ({"dropout": 1.0}, "train.dropout is 1.0; write 0 to 0.99"),
+        ("train", {"variant": "arima"}, "variant is 'arima'; write advanced or baseline"),
+        ("train", {"stride": 0}, "stride is 0; write 1 to 1000000"),
+        ("train", {"held_out": 47}, "held_out is 47; write 48 to 100000"),
+        ("train", {"held_out": 317}, "held_out is 317; write 48 to 316, as the shortest series allows"),
+        (
+            "train",
+            {"held_out": 100_000},
+            "held_out is 100000; write 48 to 316, as the shortest series allows",
+        ),
+        ("train", {"dropout": 1.0}, "dropout is 1.0; write 0 to 0.99"),
+        ("evaluate", {"ets_hours": 1}, "ets_hours is 1; write 48 to 1000000"),
+        ("evaluate", {"ets_hours": 47}, "ets_hours is 47; write 48 to 1000000"),
+        ("evaluate", {"resamples": 1}, "resamples is 1; write 100 to 100000"),
+        ("evaluate", {"etth1_stride": 1_000_000}, "etth1_stride is 1000000; write 1 to 314"),
+        ("evaluate", {"etth1_stride": 315}, "etth1_stride is 315; write 1 to 314"),
     ],
 )
-def test_parameters_that_make_no_model_are_refused(
+def test_parameters_that_make_no_model_or_judge_nothing_are_refused(
     tmp_path: Path,
     imported: Import,
     monkeypatch: pytest.MonkeyPatch,
+    section: str,
     values: dict[str, object],
     reason: str,
 ) -> None:
     job = miniature(job_alone(tmp_path, "forecast"))
-    with_params(job, train=values)
-    assert refused(monkeypatch, job, imported("train").train) == f"params.yaml: {reason}"
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"ets_hours": 1}, "evaluate.ets_hours is 1; write 48 to 1000000"),
-        ({"ets_hours": 47}, "evaluate.ets_hours is 47; write 48 to 1000000"),
-        ({"resamples": 1}, "evaluate.resamples is 1; write 100 to 100000"),
-        ({"etth1_stride": 1_000_000}, "evaluate.etth1_stride is 1000000; write 1 to 314"),
-        ({"etth1_stride": 315}, "evaluate.etth1_stride is 315; write 1 to 314"),
-    ],
-)
-def test_parameters_that_judge_nothing_are_refused(
-    tmp_path: Path,
-    imported: Import,
-    monkeypatch: pytest.MonkeyPatch,
-    values: dict[str, object],
-    reason: str,
-) -> None:
-    job = miniature(job_alone(tmp_path, "forecast"))
-    with_params(job, evaluate=values)
-    assert refused(monkeypatch, job, imported("plan").evaluation) == f"params.yaml: {reason}"
+    with_params(job, **{section: values})
+    stage = imported("train").train if section == "train" else imported("plan").evaluation
+    assert refused(monkeypatch, job, stage) == f"params.yaml: {section}.{reason}"
 
 
 def test_the_largest_stride_leaves_the_fewest_origins_that_are_judged(imported: Import) -> None:

@@ -220,45 +220,30 @@ def test_a_table_that_is_not_csv_is_refused_in_one_line(tmp_path: Path, run: Run
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    ("section", "values", "reason"),
     [
-        ({"variant": "als"}, "train.variant is 'als'; write advanced or baseline"),
-        ({"ridge": 0.0}, "train.ridge is 0.0; write a number above 0, at most 1000000000"),
-        ({"items": -1}, "train.items is -1; write 1 to 1000000"),
-        ({"prior": 0.0}, "train.prior is 0.0; write a number above 0, at most 1000000000"),
+        ("train", {"variant": "als"}, "variant is 'als'; write advanced or baseline"),
+        ("train", {"ridge": 0.0}, "ridge is 0.0; write a number above 0, at most 1000000000"),
+        ("train", {"items": -1}, "items is -1; write 1 to 1000000"),
+        ("train", {"prior": 0.0}, "prior is 0.0; write a number above 0, at most 1000000000"),
+        ("evaluate", {"test_share": 1.0}, "test_share is 1.0; write 0.01 to 0.99"),
+        ("evaluate", {"top": 0}, "top is 0; write 1 to 1000"),
+        ("evaluate", {"stranger_every": 1}, "stranger_every is 1; write 2 to 1000"),
+        ("evaluate", {"als_iterations": -1}, "als_iterations is -1; write 1 to 10000"),
     ],
 )
-def test_parameters_that_make_no_model_are_refused(
+def test_parameters_that_make_no_model_or_judge_nothing_are_refused(
     tmp_path: Path,
     imported: Import,
     monkeypatch: pytest.MonkeyPatch,
+    section: str,
     values: dict[str, object],
     reason: str,
 ) -> None:
     job = miniature(job_alone(tmp_path, "recommender"))
-    with_params(job, train=values)
-    assert refused(monkeypatch, job, imported("train").train) == f"params.yaml: {reason}"
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"test_share": 1.0}, "evaluate.test_share is 1.0; write 0.01 to 0.99"),
-        ({"top": 0}, "evaluate.top is 0; write 1 to 1000"),
-        ({"stranger_every": 1}, "evaluate.stranger_every is 1; write 2 to 1000"),
-        ({"als_iterations": -1}, "evaluate.als_iterations is -1; write 1 to 10000"),
-    ],
-)
-def test_an_evaluation_that_measures_nothing_is_refused(
-    tmp_path: Path,
-    imported: Import,
-    monkeypatch: pytest.MonkeyPatch,
-    values: dict[str, object],
-    reason: str,
-) -> None:
-    job = miniature(job_alone(tmp_path, "recommender"))
-    with_params(job, evaluate=values)
-    assert reason in refused(monkeypatch, job, imported("plan").evaluation)
+    with_params(job, **{section: values})
+    stage = imported("train").train if section == "train" else imported("plan").evaluation
+    assert refused(monkeypatch, job, stage) == f"params.yaml: {section}.{reason}"
 
 
 def test_ndcg_and_recall_are_those_of_a_list_worked_out_by_hand(imported: Import) -> None:
