@@ -255,8 +255,9 @@ def test_the_recipe_for_a_gpu_trains_exports_and_stays_below_50_megabytes(again:
     for words in (["train.py"], ["convert.py"], ["evaluate.py"], ["export.py"]):
         done = run(again, *words)
         assert done.returncode == 0, done.stderr
-    size = (again / "artifact/model.onnx").stat().st_size / 1e6
-    assert 20 < size < 50
+    told = json.loads(_bytes(again, "artifact/evidence.json"))["int8"]
+    assert 20e6 < told["full_bytes"] < 50e6
+    assert told["int8_bytes"] == len(_bytes(again, "artifact/model.onnx")) < told["full_bytes"] / 3
 
 
 def test_two_nodes_train_one_model_and_one_of_them_keeps_the_checkpoints(
