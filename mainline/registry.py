@@ -2,13 +2,13 @@
 
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.declarations.scalars import without_password
 from mainline.errors import Refusal
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 _TABLE = "model_versions"
 _COUNT = f"select count(*) from {_TABLE}"  # noqa: S608
-_SECRET, _HIDDEN = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@"), r"\1***@"  # the password of an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _probe_database(uri: str) -> None:
     with engine.connect() as connection:
         if not sqlalchemy.inspect(connection).has_table(_TABLE):
             raise Refusal(
-                f"MLflow at {_SECRET.sub(_HIDDEN, uri)}: the database has no table {_TABLE};"
+                f"MLflow at {without_password(uri)}: the database has no table {_TABLE};"
                 " run `mainline train JOB` first, or name another in mainline:registry of the stack file"
             )
         connection.execute(sqlalchemy.text(_COUNT)).fetchone()
@@ -137,9 +136,7 @@ class _one_line:  # noqa: N801  a context manager, read as a phrase
             words = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if "Max retries exceeded" in words:
                 words = "cannot be reached; is mainline:registry of the stack file right, and the network up?"
-            raise Refusal(
-                f"MLflow at {_SECRET.sub(_HIDDEN, self.uri)}: {_SECRET.sub(_HIDDEN, words)}"
-            ) from error
+            raise Refusal(f"MLflow at {without_password(self.uri)}: {without_password(words)}") from error
 
 
 def _read(client: "MlflowClient", entry: Any) -> RegisteredVersion:

@@ -8,14 +8,18 @@ from pydantic import AfterValidator, Field
 _PASSWORD = re.compile(r"(\w://[^/\s:@]*:)[^/\s@]+@")
 
 
+def without_password(text: str) -> str:
+    """The text, with *** for the passwords of addresses in it."""
+    return _PASSWORD.sub(r"\1***@", text)
+
+
 def like(pattern: str, what: str, fix: str) -> AfterValidator:
     """A validator of text that matches the whole pattern; the password of an address is not repeated."""
     compiled = re.compile(pattern)
 
     def check(text: str) -> str:
         if compiled.fullmatch(text) is None:
-            shown = _PASSWORD.sub(r"\1***@", text)
-            raise ValueError(f"{shown!r} is not {what}; {fix}")
+            raise ValueError(f"{without_password(text)!r} is not {what}; {fix}")
         return text
 
     return AfterValidator(check)
